@@ -1,0 +1,348 @@
+"""Every RPC method: its parameters, its result, the right it needs, and one sentence.
+
+The one rule: dispatch, validation and `rpc.discover` all read this table; a method that is not here does not
+exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from sessions.states import State
+from towerd.protocol.types import (
+    Account,
+    Event,
+    LogoutOutcome,
+    Qr,
+    QrFormat,
+    Transition,
+    Wire,
+)
+
+Right = Literal["read", "connect", "disconnect", "update", "delete"]
+
+Selector = Annotated[str, msgspec.Meta(min_length=1, max_length=200, description="name, id, phone or JID")]
+OptionalSelector = Selector | None
+Text = Annotated[str, msgspec.Meta(max_length=200)]
+WaitSeconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all parameters; unknown ones are an error that names them."""
+
+
+class Nothing(Params, frozen=True, kw_only=True):
+    """No parameters."""
+
+
+class OneAccount(Params, frozen=True, kw_only=True):
+    """An account; left out it means the only one that the caller sees."""
+
+    account: OptionalSelector = None
+
+
+class NamedAccount(Params, frozen=True, kw_only=True):
+    """An account that must be named: the verb destroys something."""
+
+    account: Selector
+
+
+class Add(Params, frozen=True, kw_only=True):
+    """What `account.add` takes."""
+
+    name: Text | None = None
+    display_name: Text | None = None
+    pair: bool = True
+    phone: Text | None = None
+    expect_phone: Text | None = None
+    if_absent: bool = False
+
+
+class Set(Params, frozen=True, kw_only=True):
+    """What `account.set` takes."""
+
+    account: OptionalSelector = None
+    name: Text | None = None
+    display_name: Text | None = None
+
+
+class Pair(Params, frozen=True, kw_only=True):
+    """What `account.pair` takes."""
+
+    account: OptionalSelector = None
+    phone: Text | None = None
+    new_phone: bool = False
+
+
+class GetQr(Params, frozen=True, kw_only=True):
+    """What `account.qr` takes.
+
+    `newer_than` is the id of the last QR seen: the answer waits for another one, and is null rather than an
+    error when the attempt is over.
+    """
+
+    account: OptionalSelector = None
+    format: QrFormat = "raw"
+    scale: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8
+    border: Annotated[int, msgspec.Meta(ge=0, le=32)] = 4
+    invert: bool = False
+    wait_seconds: WaitSeconds = 0.0
+    newer_than: Text | None = None
+    start: bool = False
+
+
+class List(Params, frozen=True, kw_only=True):
+    """What `account.list` takes."""
+
+    state: list[State] | None = None
+
+
+class Remove(Params, frozen=True, kw_only=True):
+    """What `account.remove` takes."""
+
+    account: Selector
+    require_logout: bool = False
+    if_present: bool = False
+
+
+class Wait(Params, frozen=True, kw_only=True):
+    """What `account.wait` takes; a timeout of 0 means for ever."""
+
+    account: OptionalSelector = None
+    states: Annotated[list[State], msgspec.Meta(min_length=1)]
+    timeout_seconds: WaitSeconds = 300.0
+
+
+class Subscribe(Params, frozen=True, kw_only=True):
+    """What `event.subscribe` takes; `since` is an event id or an RFC 3339 time."""
+
+    account: OptionalSelector = None
+    types: list[Text] | None = None
+    since: int | Text | None = None
+
+
+class Unsubscribe(Params, frozen=True, kw_only=True):
+    """What `event.unsubscribe` takes."""
+
+    subscription: str
+
+
+class ListEvents(Params, frozen=True, kw_only=True):
+    """What `event.list` takes; `since` and `until` are event ids or RFC 3339 times."""
+
+    account: OptionalSelector = None
+    types: list[Text] | None = None
+    since: int | Text | None = None
+    until: int | Text | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 1000
+
+
+class ApiVersion(Wire, frozen=True, kw_only=True):
+    """Version of the RPC contract."""
+
+    major: int
+    minor: int
+
+
+class VersionResult(Wire, frozen=True, kw_only=True):
+    """What runs."""
+
+    version: str
+    api: ApiVersion
+    neonize: str
+    whatsapp_version: str | None
+    pid: int
+    started_at: str
+
+
+class Starting(Wire, frozen=True, kw_only=True):
+    """Progress of the start: how many of the accounts that should run have been started."""
+
+    done: int
+    total: int
+
+
+class WorkerSummary(Wire, frozen=True, kw_only=True):
+    """One worker process at a glance."""
+
+    account: str
+    pid: int | None
+    state: str
+    restarts: int
+    memory_bytes: int | None
+
+
+class StatusResult(Wire, frozen=True, kw_only=True):
+    """The daemon at a glance."""
+
+    version: str
+    pid: int
+    started_at: str
+    uptime_seconds: float
+    state_dir: str
+    accounts: dict[str, int]
+    starting: Starting
+    workers: list[WorkerSummary]
+    registry: str
+    problems: list[str]
+
+
+class AccountResult(Wire, frozen=True, kw_only=True):
+    """One account."""
+
+    account: Account
+
+
+class AccountsResult(Wire, frozen=True, kw_only=True):
+    """Accounts by creation time, then id."""
+
+    accounts: list[Account]
+
+
+class AccountHistoryResult(Wire, frozen=True, kw_only=True):
+    """One account and its last transitions, newest first."""
+
+    account: Account
+    history: list[Transition]
+
+
+class AddResult(Wire, frozen=True, kw_only=True):
+    """The account; `created` is false when `if_absent` found it."""
+
+    account: Account
+    created: bool
+    code: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class PairResult(Wire, frozen=True, kw_only=True):
+    """The account with its new attempt."""
+
+    account: Account
+    code: str | msgspec.UnsetType | None = msgspec.UNSET
+    code_expires_at: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class QrResult(Wire, frozen=True, kw_only=True):
+    """The QR that is current, or null."""
+
+    account: Account
+    qr: Qr | None
+
+
+class LogoutResult(Wire, frozen=True, kw_only=True):
+    """How the logout at WhatsApp went."""
+
+    account: Account
+    logout: LogoutOutcome
+
+
+class RemoveResult(Wire, frozen=True, kw_only=True):
+    """Whether the account was removed, and how the logout at WhatsApp went."""
+
+    removed: bool
+    logout: LogoutOutcome
+    detail: str | None = None
+
+
+class WaitResult(Wire, frozen=True, kw_only=True):
+    """How the wait ended."""
+
+    account: Account
+    outcome: Literal["reached", "timeout", "needs-human"]
+
+
+class SubscribeResult(Wire, frozen=True, kw_only=True):
+    """The subscription's id; notifications `event` {subscription, event} follow."""
+
+    subscription: str
+
+
+class Empty(Wire, frozen=True, kw_only=True):
+    """Nothing to say but that it was done."""
+
+
+class EventsResult(Wire, frozen=True, kw_only=True):
+    """Events, oldest first."""
+
+    events: list[Event]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """One row of the table."""
+
+    params: type[Params]
+    result: type[Wire] | type[dict[str, Any]]
+    right: Right | None
+    summary: str
+
+
+METHODS: dict[str, Method] = {
+    "daemon.version": Method(params=Nothing, result=VersionResult, right=None, summary="Say what runs."),
+    "daemon.status": Method(
+        params=Nothing, result=StatusResult, right="read", summary="Say how the daemon is."
+    ),
+    "account.list": Method(
+        params=List, result=AccountsResult, right="read", summary="List accounts in order of creation."
+    ),
+    "account.get": Method(
+        params=OneAccount,
+        result=AccountHistoryResult,
+        right="read",
+        summary="Show one account with its last transitions.",
+    ),
+    "account.add": Method(
+        params=Add, result=AddResult, right="connect", summary="Add an account and begin pairing."
+    ),
+    "account.set": Method(
+        params=Set, result=AccountResult, right="update", summary="Change an account's names."
+    ),
+    "account.pair": Method(
+        params=Pair, result=PairResult, right="connect", summary="Begin a new pairing attempt."
+    ),
+    "account.qr": Method(
+        params=GetQr, result=QrResult, right="connect", summary="Hand out the current QR, rendered."
+    ),
+    "account.start": Method(
+        params=OneAccount, result=AccountResult, right="connect", summary="Let the account run."
+    ),
+    "account.stop": Method(
+        params=OneAccount, result=AccountResult, right="disconnect", summary="Take the account offline."
+    ),
+    "account.restart": Method(
+        params=OneAccount, result=AccountResult, right="connect", summary="Stop and start the session."
+    ),
+    "account.unpair": Method(
+        params=NamedAccount,
+        result=AccountResult,
+        right="disconnect",
+        summary="Forget the linked device here, without telling WhatsApp.",
+    ),
+    "account.logout": Method(
+        params=NamedAccount,
+        result=LogoutResult,
+        right="disconnect",
+        summary="Log out at WhatsApp and keep the account.",
+    ),
+    "account.remove": Method(
+        params=Remove, result=RemoveResult, right="delete", summary="Log out and delete the account."
+    ),
+    "account.wait": Method(
+        params=Wait, result=WaitResult, right="read", summary="Wait until the account is in a state."
+    ),
+    "event.subscribe": Method(
+        params=Subscribe, result=SubscribeResult, right="read", summary="Send events as they happen."
+    ),
+    "event.unsubscribe": Method(
+        params=Unsubscribe, result=Empty, right="read", summary="End a subscription."
+    ),
+    "event.list": Method(
+        params=ListEvents, result=EventsResult, right="read", summary="List past events, oldest first."
+    ),
+    "rpc.discover": Method(
+        params=Nothing, result=dict[str, Any], right=None, summary="Return the OpenRPC document of all this."
+    ),
+}

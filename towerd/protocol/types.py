@@ -1,0 +1,127 @@
+"""The objects that travel on the wire, as frozen structures.
+
+The one rule: times are RFC 3339 UTC with milliseconds, names carry their unit, and a secret (QR payload,
+pairing code) stands in `Qr` and in the answers of `account.qr`, `.pair` and `.add` only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from sessions.states import State
+
+QrFormat = Literal["terminal", "png", "svg", "html", "raw", "datauri"]
+Desired = Literal["running", "stopped"]
+Health = Literal["healthy", "warning", "critical", "inactive"]
+LogoutOutcome = Literal["done", "failed", "unknown", "not-linked"]
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of everything on the wire."""
+
+
+class Pairing(Wire, frozen=True, kw_only=True):
+    """A pairing attempt under way; `number` 0 means that the first QR has not come yet."""
+
+    method: Literal["qr", "code"]
+    round: int
+    number: int
+    count: int
+    issued_at: str | None
+    expires_at: str | None
+    expires_in_seconds: float | None
+    deadline_at: str
+
+
+class Reconnect(Wire, frozen=True, kw_only=True):
+    """Where the reconnect schedule stands; attempt 0 is the library's own retry."""
+
+    attempt: int
+    next_attempt_at: str | None
+
+
+class Worker(Wire, frozen=True, kw_only=True):
+    """The process that carries the session."""
+
+    state: str
+    pid: int | None
+    restarts: int
+    memory_bytes: int | None
+    since: str
+
+
+class Account(Wire, frozen=True, kw_only=True):
+    """One account as clients see it."""
+
+    id: str
+    name: str
+    display_name: str | None
+    owner: str
+    owner_uid: int
+    primary: bool
+    state: State
+    reason: str | None
+    action: str | None
+    since: str
+    desired: Desired
+    health: Health
+    jid: str | None
+    lid: str | None
+    phone: str | None
+    device_number: int | None
+    push_name: str | None
+    business_name: str | None
+    platform: str | None
+    pairing: Pairing | None
+    reconnect: Reconnect | None
+    worker: Worker | msgspec.UnsetType | None = msgspec.UNSET
+    created_at: str
+    updated_at: str
+    last_connected_at: str | None
+    last_disconnected_at: str | None
+    last_seen_at: str | None
+    last_activity_at: str | None
+
+
+class Qr(Wire, frozen=True, kw_only=True):
+    """One QR, rendered; `data` is the secret itself."""
+
+    id: str
+    format: QrFormat
+    media_type: str
+    encoding: Literal["base64", "utf-8"]
+    data: str
+    round: int
+    number: int
+    count: int
+    issued_at: str
+    expires_at: str
+    expires_in_seconds: float
+
+
+class AccountRef(Wire, frozen=True, kw_only=True):
+    """How an event names its account."""
+
+    id: str
+    name: str
+
+
+class Event(Wire, frozen=True, kw_only=True):
+    """Something that happened; `id` rises and never repeats."""
+
+    id: int
+    time: str
+    type: str
+    account: AccountRef | None
+    data: dict[str, Any]
+
+
+class Transition(Wire, frozen=True, kw_only=True):
+    """One change of state in an account's history."""
+
+    time: str
+    old: State | None
+    new: State
+    reason: str | None
