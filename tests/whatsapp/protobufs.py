@@ -1,0 +1,43 @@
+"""The WhatsApp protobuf messages, read from the files of the installed neonize wheel.
+
+One rule: the package `neonize` itself is never imported here, because that starts a Go runtime in this process.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def _load(folder: str, module: str) -> ModuleType:
+    package = importlib.util.find_spec("neonize")
+    if package is None or not package.submodule_search_locations:
+        raise ImportError("neonize is not installed; the simulator reads its protobuf messages")
+    path = Path(package.submodule_search_locations[0]) / "proto" / folder / f"{module}.py"
+    spec = importlib.util.spec_from_file_location(f"{__package__}.{module}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be loaded")
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+_wa6 = _load("waWa6", "WAWebProtobufsWa6_pb2")
+_cert = _load("waCert", "WACert_pb2")
+_adv = _load("waAdv", "WAAdv_pb2")
+_companion = _load("waCompanionReg", "WACompanionReg_pb2")
+
+HandshakeMessage: Any = _wa6.HandshakeMessage
+ClientPayload: Any = _wa6.ClientPayload
+CertChain: Any = _cert.CertChain
+ADVDeviceIdentity: Any = _adv.ADVDeviceIdentity
+ADVSignedDeviceIdentity: Any = _adv.ADVSignedDeviceIdentity
+ADVSignedDeviceIdentityHMAC: Any = _adv.ADVSignedDeviceIdentityHMAC
+ADVKeyIndexList: Any = _adv.ADVKeyIndexList
+ADVSignedKeyIndexList: Any = _adv.ADVSignedKeyIndexList
+DeviceProps: Any = _companion.DeviceProps
+ClientPairingProps: Any = _companion.ClientPairingProps
