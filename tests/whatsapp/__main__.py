@@ -65,9 +65,7 @@ def _verb_parser() -> argparse.ArgumentParser:
     scan = verbs.add_parser("scan", help="scan a QR: its text, - for standard input, or --image")
     scan.add_argument("qr", nargs="?")
     scan.add_argument("--image", type=Path, help="a PNG with the QR in it")
-    scan.add_argument(
-        "--no-515", dest="restart", action="store_false", help="never tell the client to restart"
-    )
+    scan.add_argument("--no-515", dest="restart", action="store_false", help="do not have it restart")
     _setup_arguments(scan)
     code = verbs.add_parser("link-code", help="type a pairing code on a phone")
     code.add_argument("code", help="the code, or - for standard input")
@@ -106,9 +104,7 @@ def _serve_parser() -> argparse.ArgumentParser:
     parser.add_argument("--qr-next", type=float, default=20.0, metavar="SECONDS")
     parser.add_argument("--qr-grace", type=float, default=5.0, metavar="SECONDS")
     parser.add_argument("--until-eof", action="store_true", help="end when the standard input ends")
-    parser.add_argument(
-        "-v", "--verbose", action="count", default=0, help="log to standard error; -vv: stanzas"
-    )
+    parser.add_argument("-v", "--verbose", action="count", default=0, help="log to stderr; -vv: stanzas")
     return parser
 
 

@@ -1,12 +1,12 @@
-"""What makes clients believe this is WhatsApp: a TLS authority with its leaf, and the Noise certificate chain.
+"""What makes clients believe this is WhatsApp: a TLS authority and a Noise certificate chain.
 
-One rule: only the two roots last (the TLS authority in its files, the Noise root key in the state); leaves are made
-anew at every start and never leave this process except through a temporary file of mode 0600.
+One rule: only the two roots last (the TLS authority in its files, the Noise root key in the state); leaves
+are made anew at every start and never leave this process except through a temporary file of mode 0600.
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import ssl
 import time
@@ -22,7 +22,7 @@ from tests.whatsapp import xeddsa
 from tests.whatsapp.protobufs import CertChain
 
 HOSTS = ("web.whatsapp.com", "*.whatsapp.com", "*.whatsapp.net", "whatsapp.net")
-_DAY = datetime.timedelta(days=1)
+_DAY = dt.timedelta(days=1)
 _INTERMEDIATE_SERIAL = 1
 _LEAF_SERIAL = 2
 
@@ -112,7 +112,7 @@ def _name(common_name: str) -> x509.Name:
 def _builder(
     subject: x509.Name, key: ec.EllipticCurvePublicKey, *, issuer: x509.Name, days: int
 ) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -1,7 +1,8 @@
 """A bare neonize, as its users write it, in a process of its own: what it sees goes out as JSON lines.
 
 One rule: nothing here works around the library; it is the yardstick that the simulator is held to. Run it as
-`python bare_client.py STORE` with the simulator's environment; `logout` or `code NUMBER` on its standard input.
+`python bare_client.py STORE` with the simulator's environment; `logout`, `active` or `code NUMBER` on standard
+input are commands.
 """
 
 from __future__ import annotations

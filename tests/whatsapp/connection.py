@@ -1,7 +1,7 @@
 """One client's line: encrypted frames in and out, as stanzas.
 
-One rule: sending never blocks and keeps its order, however slow the server is told to be; after the line is closed or
-has gone half-open, sending does nothing.
+One rule: sending never blocks and keeps its order, however slow the server is told to be; after the line is
+closed or has gone half-open, sending does nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# The client should read the last stanza before the end of the line: whatsmeow may take the end first otherwise.
+# The client should read the last stanza before the line ends: whatsmeow may take the end first otherwise.
 _CLOSING_SECONDS = 0.25
 
 

@@ -1,6 +1,6 @@
 """What outlives the simulator's process: root key, port, handsets with their devices.
 
-One rule: the file is replaced as a whole after every change, so a killed simulator comes back with all it confirmed.
+One rule: the file is replaced as a whole after every change, so a killed simulator has lost nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Linking by a code typed on the phone: the phone's half of the exchange that replaces the QR.
 
-One rule: the code itself never reaches the server; a wrong one only shows when the client's key bundle does not open.
+One rule: the code itself never reaches the server; a wrong one shows only when the key bundle does not open.
 """
 
 from __future__ import annotations

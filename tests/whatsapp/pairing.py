@@ -1,6 +1,6 @@
 """Linking a device: the refs a client shows as QR codes, the scan, and the pair-success it has to confirm.
 
-One rule: a device stands in the handset only if its client confirmed it; a ref is good only while it is on show.
+One rule: a device stays in the handset only if its client confirmed it; a ref is good only while on show.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class QrClock:
     grace_seconds: float = 5.0
 
     def window_seconds(self, remaining: int) -> float:
-        """Return how long a client shows a ref when this many are left: whatsmeow's first is long only of six."""
+        """Return how long whatsmeow shows a ref when this many are left: only the sixth last is long."""
         return self.first_seconds if remaining == USUAL_REFS else self.next_seconds
 
 
@@ -131,7 +131,7 @@ class Pairing:
         """Scan a QR with a handset; returns when the client has confirmed its new device.
 
         Raises:
-            Refused: the QR is malformed, unknown or not current, the handset is full, the client did not confirm.
+            Refused: malformed, unknown or stale QR, full handset, or a client that does not confirm.
         """
         qr = read_qr(text)
         connection = self._showing(qr.ref)

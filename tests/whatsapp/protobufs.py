@@ -1,6 +1,6 @@
 """The WhatsApp protobuf messages, read from the files of the installed neonize wheel.
 
-One rule: the package `neonize` itself is never imported here, because that starts a Go runtime in this process.
+One rule: the package `neonize` itself is never imported here: that would start a Go runtime in this process.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The way in: an HTTP CONNECT proxy that ends TLS itself and upgrades WhatsApp's websocket.
 
-One rule: nothing ever leaves this machine; only WhatsApp's hosts are answered for, every other target is refused.
+One rule: nothing ever leaves this machine; WhatsApp's hosts are answered for, every other target is refused.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 ADDRESS = "127.0.0.1"
 _PATH = "/ws/chat"
 _DOMAINS = ("whatsapp.com", "whatsapp.net")
-# Below the range that outgoing connections get their ports from, so that nobody takes it while the simulator is down.
+# Below the range of outgoing connections' ports, so that nobody takes it while the simulator is down.
 _PORTS = range(20000, 32000)
 _BACKLOG = 512
 _PORT_TRIES = 100

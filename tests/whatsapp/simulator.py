@@ -1,11 +1,13 @@
 """The test-side API: starts a simulator as a process of its own and controls it.
 
-One rule: the simulator never outlives the test that started it; it ends when this process's end of its pipe closes.
+One rule: the simulator never outlives the test that started it; it ends when this process's end of its pipe
+closes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import selectors
 import signal
@@ -107,7 +109,7 @@ class Simulator:
         self._end(signal.SIGKILL)
 
     def restart(self) -> None:
-        """Stop it unless it is gone already, and start it again in the same place: same port, same devices."""
+        """Stop it unless it is gone, and start it again in the same place: same port, same devices."""
         self.stop()
         self._spawn()
 
@@ -202,7 +204,7 @@ class Simulator:
     def ban(
         self, phone: str, code: int, *, expire: float | None = None, temporary_code: int = 101
     ) -> dict[str, Any]:
-        """Ban an account (402, 403, 406): sessions are cut, logins fail; `expire` seconds later it is lifted."""
+        """Ban an account (402, 403, 406): sessions are cut, logins fail, for `expire` seconds or for good."""
         return dict(self._call("ban", phone=phone, code=code, expire=expire, temporary_code=temporary_code))
 
     def unban(self, phone: str) -> dict[str, Any]:
@@ -232,7 +234,7 @@ class Simulator:
         return dict(self._call("refuse", on=on))
 
     def stall(self, stage: str) -> dict[str, Any]:
-        """Leave new connections without an answer at `connect`, `upgrade` or `hello`; `off` lets them go on."""
+        """Leave new connections without an answer at `connect`, `upgrade` or `hello`; `off` ends it."""
         return dict(self._call("stall", stage=stage))
 
     def halfopen(self, phone: str) -> dict[str, Any]:
@@ -309,9 +311,10 @@ class Simulator:
             env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         )
         self._process = process
-        if not _said_something(process):
+        said = _first_line(process)
+        if not said.get("ready"):
             self.kill()
-            raise SimulatorError(f"the simulator in {self.directory} did not become ready", "not-running")
+            raise SimulatorError(said.get("error", "the simulator did not become ready"), "not-running")
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
@@ -329,8 +332,9 @@ class Simulator:
                 process.wait()
 
 
-def _said_something(process: subprocess.Popen[bytes]) -> bool:
+def _first_line(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
-        return bool(selector.select(_START_SECONDS)) and bool(process.stdout.readline())
+        line = process.stdout.readline() if selector.select(_START_SECONDS) else b""
+    return dict(json.loads(line)) if line else {}

@@ -1,6 +1,6 @@
-"""XEdDSA: signatures made and checked with Curve25519 keys, as WhatsApp uses for its certificates and devices.
+"""XEdDSA: signatures with Curve25519 keys, as WhatsApp uses them for its certificates and devices.
 
-One rule: a signature is made with the key whose Edwards point has sign bit 0, so every verifier in use accepts it.
+One rule: a signature is made with the key whose Edwards point has sign bit 0, so every verifier accepts it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def sign(private: bytes, message: bytes) -> bytes:
 
 
 def is_valid(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Tell whether `signature` over `message` was made with the private key of the Curve25519 key `public`."""
+    """Tell whether the owner of the Curve25519 key `public` made `signature` over `message`."""
     if len(public) != 32 or len(signature) != 64:
         return False
     u = int.from_bytes(public, "little") & (2**255 - 1)

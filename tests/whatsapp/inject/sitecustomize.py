@@ -1,7 +1,7 @@
-"""Lets an unmodified neonize believe the simulator: replaces WhatsApp's pinned key in the loaded library's memory.
+"""Lets an unmodified neonize believe the simulator: replaces WhatsApp's pinned key in its memory.
 
-For tests and rehearsals only. One rule: exactly one place may hold the pinned key, else the process ends here, so
-that nobody ever takes a client that talks to the wrong server for a working one.
+For tests and rehearsals only. One rule: exactly one place may hold the pinned key, else the process ends
+here, so that nobody ever takes a client that talks to the wrong server for a working one.
 """
 
 import importlib.abc
@@ -36,7 +36,7 @@ def _root_key(setting: str) -> bytes:
 
 
 def _writable_ranges() -> list[tuple[int, int]]:
-    """Return the address ranges of the library's writable data: its file's, and the anonymous one right behind."""
+    """Return the addresses of the library's writable data: its file's, and the anonymous right behind."""
     ranges = []
     with open("/proc/self/maps", encoding="utf-8") as maps:  # noqa: PTH123
         end_of_library = -1
