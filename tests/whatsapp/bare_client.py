@@ -1,8 +1,8 @@
 """A bare neonize, as its users write it, in a process of its own: what it sees goes out as JSON lines.
 
-One rule: nothing here works around the library; it is the yardstick that the simulator is held to. Run it as
-`python bare_client.py STORE` with the simulator's environment; `logout`, `active` or `code NUMBER` on standard
-input are commands.
+One rule: nothing here works around the library; it is the yardstick that the simulator is held to.
+Run it as `python bare_client.py STORE` with the simulator's environment; it takes the commands `logout`,
+`active` and `code NUMBER` on its standard input.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def main(store: str) -> None:
     os.umask(0o077)
     client = NewClient(store, uuid="bare")
 
-    @client.qr
+    @client.qr  # type: ignore[untyped-decorator]
     def on_qr(_: NewClient, data: bytes) -> None:
         say("QR", qr=data.decode())
 

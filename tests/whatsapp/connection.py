@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from tests.whatsapp.binary_xml import SERVER, Node, decode, encode
+from tests.whatsapp.binary_xml import SERVER, Attributes, Node, decode, encode
 from tests.whatsapp.noise import FrameBuffer, NoiseError, Transport, framed
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Connection:
             TimeoutError: it did not answer in time.
         """
         request = self.iq(content)
-        reply = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[Node] = asyncio.get_running_loop().create_future()
         self._replies[request.get("id")] = reply
         try:
             self.send(request)
@@ -106,14 +106,8 @@ class Connection:
 
     def iq(self, content: list[Node]) -> Node:
         """Make an iq of the server's own."""
-        attrs = {
-            "from": SERVER,
-            "type": "set",
-            "id": secrets.token_hex(8),
-            "xmlns": "md",
-            "t": str(int(time.time())),
-        }
-        return Node("iq", dict(attrs), content)
+        attrs: Attributes = {"from": SERVER, "type": "set", "id": secrets.token_hex(8)}
+        return Node("iq", attrs | {"xmlns": "md", "t": str(int(time.time()))}, content)
 
     def take_reply(self, node: Node) -> None:
         """Give a client's iq result or error to whoever asked."""

@@ -12,14 +12,14 @@ import os
 import re
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.whatsapp.binary_xml import SERVER, Node
+from tests.whatsapp.binary_xml import SERVER, Attributes, Node
 from tests.whatsapp.handset import Handset, Refused
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _primary_hello(handset: Handset, pending: PendingCode, wrapped: bytes) -> No
         Node("primary_identity_pub", {}, handset.account_public),
         Node("link_code_pairing_ref", {}, pending.ref),
     ]
-    attrs: dict[str, Any] = {"from": SERVER, "type": "link_code_companion_reg", "id": secrets.token_hex(8)}
+    attrs: Attributes = {"from": SERVER, "type": "link_code_companion_reg", "id": secrets.token_hex(8)}
     return Node("notification", attrs, [Node("link_code_companion_reg", {"stage": "primary_hello"}, content)])
 
 

@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.whatsapp.binary_xml import SERVER, Node
+from tests.whatsapp.binary_xml import SERVER, Attributes, Node
 from tests.whatsapp.handset import Handset, LinkedDevice, Qr, Refused, read_qr
 from tests.whatsapp.protobufs import ClientPairingProps
 from tests.whatsapp.record import describe_props
@@ -227,5 +227,5 @@ def passkey_options() -> Node:
 
 
 def _passkey_request() -> Node:
-    attrs = {"from": SERVER, "type": "passkey_prologue_request", "id": secrets.token_hex(8)}
-    return Node("notification", dict(attrs), [passkey_options()])
+    attrs: Attributes = {"from": SERVER, "type": "passkey_prologue_request", "id": secrets.token_hex(8)}
+    return Node("notification", attrs, [passkey_options()])

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from tests.whatsapp import linkcode
-from tests.whatsapp.binary_xml import SERVER, Jid, Node
+from tests.whatsapp.binary_xml import SERVER, Attributes, Jid, Node
 from tests.whatsapp.handset import Refused
 from tests.whatsapp.pairing import passkey_options
 
@@ -131,8 +131,13 @@ def _usync_user(server: Server, user: Node) -> Node:
 
 
 def _media_connection(server: Server, connection: Connection, iq: Node) -> list[Node]:
-    attrs = {"auth": secrets.token_urlsafe(32), "ttl": "300", "auth_ttl": "21600", "max_buckets": "12"}
-    return [Node("media_conn", dict(attrs), [Node("host", {"hostname": "mmg.whatsapp.net"})])]
+    attrs: Attributes = {
+        "auth": secrets.token_urlsafe(32),
+        "ttl": "300",
+        "auth_ttl": "21600",
+        "max_buckets": "12",
+    }
+    return [Node("media_conn", attrs, [Node("host", {"hostname": "mmg.whatsapp.net"})])]
 
 
 def _privacy(server: Server, connection: Connection, iq: Node) -> list[Node]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from tests.whatsapp import linkcode, queries
-from tests.whatsapp.binary_xml import SERVER, Node, StanzaError
+from tests.whatsapp.binary_xml import SERVER, Attributes, Node, StanzaError
 from tests.whatsapp.connection import Connection
 from tests.whatsapp.handset import Ban, Handset, LinkedDevice, Refused
 from tests.whatsapp.noise import NoiseError, Responder
@@ -173,8 +173,8 @@ class Server:
         connection.send(
             Node("success", {"t": now, "lid": handset.lid_jid(number), "props": "0", "location": "sim"})
         )
-        preview = {"count": "0", "message": "0", "receipt": "0", "notification": "0", "appdata": "0"}
-        connection.send(Node("ib", {"from": SERVER}, [Node("offline_preview", dict(preview))]))
+        nothing: Attributes = dict.fromkeys(("count", "message", "receipt", "notification", "appdata"), "0")
+        connection.send(Node("ib", {"from": SERVER}, [Node("offline_preview", nothing)]))
         if not payload.passive:
             self.activate(connection)
 
@@ -234,4 +234,4 @@ def _ack(node: Node) -> Node:
     for name in ("type", "participant"):
         if name in node.attrs:
             attrs[name] = node.attrs[name]
-    return Node("ack", dict(attrs))
+    return Node("ack", attrs)

@@ -284,10 +284,10 @@ class Simulator:
     def wait_online(self, phone: str, *, seconds: float = 15.0) -> dict[str, Any]:
         """Return the phone's first session as soon as one is logged in."""
         return self.wait_for(
-            lambda simulator: next((each for each in simulator.sessions() if each["phone"] == phone), None),
+            lambda simulator: [each for each in simulator.sessions() if each["phone"] == phone],
             seconds=seconds,
             what=f"a session of {phone}",
-        )  # type: ignore[return-value]
+        )[0]
 
     def wait_offline(self, phone: str, *, seconds: float = 15.0) -> None:
         """Return as soon as no device of the phone is logged in."""
