@@ -91,6 +91,7 @@ TRANSITIONS: dict[State, dict[Trigger, State]] = {
     },
     State.CONNECTING: {
         **_EVERYWHERE,
+        Trigger.START_LINKED: State.CONNECTING,
         Trigger.CONNECTED: State.CONNECTED,
         Trigger.DISCONNECTED: State.RECONNECTING,
         Trigger.LOGGED_OUT: State.LOGGED_OUT,
@@ -99,6 +100,7 @@ TRANSITIONS: dict[State, dict[Trigger, State]] = {
     },
     State.CONNECTED: {
         **_EVERYWHERE,
+        Trigger.START_LINKED: State.CONNECTING,
         Trigger.CONNECTED: State.CONNECTED,
         Trigger.DISCONNECTED: State.RECONNECTING,
         Trigger.LOGGED_OUT: State.LOGGED_OUT,
@@ -106,6 +108,7 @@ TRANSITIONS: dict[State, dict[Trigger, State]] = {
     },
     State.RECONNECTING: {
         **_EVERYWHERE,
+        Trigger.START_LINKED: State.CONNECTING,
         Trigger.CONNECTED: State.CONNECTED,
         Trigger.DISCONNECTED: State.RECONNECTING,
         Trigger.LOGGED_OUT: State.LOGGED_OUT,

@@ -1,0 +1,238 @@
+"""What travels between towerd and a session worker: one JSON object per line on an inherited socketpair.
+
+The one rule: every message names the account and the generation (the number of the worker's start), so that
+news of an attempt that is over is recognised and dropped. QR payloads travel here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who a linked device is. `jid` and `lid` carry no device part."""
+
+    jid: str
+    device_number: int
+    lid: str | None = None
+    push_name: str | None = None
+    business_name: str | None = None
+    platform: str | None = None
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=lambda name: name.lower()):
+    """Something the daemon tells a worker."""
+
+
+class Begin(Order, frozen=True, kw_only=True):
+    """First order of all: take the store's lock and connect."""
+
+    sessions_dir: str
+    device_name: str
+
+
+class Logout(Order, frozen=True, kw_only=True):
+    """Log this device out at WhatsApp; answered."""
+
+    id: int
+
+
+class Probe(Order, frozen=True, kw_only=True):
+    """Make one round trip to the server; answered."""
+
+    id: int
+
+
+class Quit(Order, frozen=True, kw_only=True):
+    """Disconnect and end; answered by ending."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=lambda name: name.lower()):
+    """Something a worker tells the daemon."""
+
+
+class Begun(Report, frozen=True, kw_only=True):
+    """The lock is held and the library is loaded; connecting."""
+
+    neonize_version: str
+
+
+class StoreLocked(Report, frozen=True, kw_only=True):
+    """Another process holds the store and could not be ended."""
+
+    holder_pid: int | None
+
+
+class QrShown(Report, frozen=True, kw_only=True):
+    """A new QR is on offer; `number` counts from 1 within this worker's start."""
+
+    payload: str
+    number: int
+    issued_at: float
+
+
+class PairingOver(Report, frozen=True, kw_only=True):
+    """The library's QR phase ended.
+
+    `status` is whatsmeow's word (qrchan.go): success, timeout, err-client-outdated, err-unexpected-state,
+    err-scanned-without-multidevice, error, passkey-request and relatives.
+    """
+
+    status: str
+
+
+class Scanned(Report, frozen=True, kw_only=True):
+    """The phone accepted this device (PairSuccess); the 515 restart follows."""
+
+    identity: Identity
+
+
+class PairFailed(Report, frozen=True, kw_only=True):
+    """The phone scanned, and the library could not finish (PairError)."""
+
+    error: str
+
+
+class Connected(Report, frozen=True, kw_only=True):
+    """Logged in."""
+
+    identity: Identity | None
+
+
+class IdentityLearned(Report, frozen=True, kw_only=True):
+    """The library knows more about the device than at Connected, usually the push name."""
+
+    identity: Identity
+
+
+class Disconnected(Report, frozen=True, kw_only=True):
+    """The connection is lost; the library tries by itself."""
+
+
+class LoggedOut(Report, frozen=True, kw_only=True):
+    """WhatsApp removed the device; `code` is 401, 403 or 406 (0: unknown). The device row is gone."""
+
+    code: int
+    on_connect: bool
+
+
+class Banned(Report, frozen=True, kw_only=True):
+    """Temporary ban (402)."""
+
+    code: int
+    expires_in_seconds: int
+
+
+class Outdated(Report, frozen=True, kw_only=True):
+    """WhatsApp refuses this version of the client (405)."""
+
+
+class Replaced(Report, frozen=True, kw_only=True):
+    """Somebody else opened a connection with the same device."""
+
+
+class ConnectFailed(Report, frozen=True, kw_only=True):
+    """Login refused with a code that has no report of its own."""
+
+    code: int
+
+
+class StreamFailed(Report, frozen=True, kw_only=True):
+    """A stream error with a code that the library does not handle itself."""
+
+    code: str
+
+
+class KeepaliveMissed(Report, frozen=True, kw_only=True):
+    """The server did not answer a keepalive."""
+
+    error_count: int
+
+
+class KeepaliveRestored(Report, frozen=True, kw_only=True):
+    """The server answers keepalives again."""
+
+
+class ClientEnded(Report, frozen=True, kw_only=True):
+    """`connect()` returned or raised: this worker is of no more use and ends.
+
+    `cause` is a stable slug made from the library's error text, `detail` the text, redacted.
+    """
+
+    cause: str
+    detail: str
+
+
+class Answer(Report, frozen=True, kw_only=True):
+    """Result of an order that is answered; `error` is None when it worked."""
+
+    id: int
+    error: str | None
+
+
+Orders = Begin | Logout | Probe | Quit
+Reports = (
+    Begun
+    | StoreLocked
+    | QrShown
+    | PairingOver
+    | Scanned
+    | PairFailed
+    | Connected
+    | IdentityLearned
+    | Disconnected
+    | LoggedOut
+    | Banned
+    | Outdated
+    | Replaced
+    | ConnectFailed
+    | StreamFailed
+    | KeepaliveMissed
+    | KeepaliveRestored
+    | ClientEnded
+    | Answer
+)
+
+
+class OrderEnvelope(msgspec.Struct, frozen=True, kw_only=True):
+    """An order on the wire."""
+
+    account: str
+    generation: int
+    body: Orders
+
+
+class ReportEnvelope(msgspec.Struct, frozen=True, kw_only=True):
+    """A report on the wire."""
+
+    account: str
+    generation: int
+    body: Reports
+
+
+_encoder = msgspec.json.Encoder()
+_order_decoder = msgspec.json.Decoder(OrderEnvelope)
+_report_decoder = msgspec.json.Decoder(ReportEnvelope)
+
+
+def encode(envelope: OrderEnvelope | ReportEnvelope) -> bytes:
+    """Return one line."""
+    return _encoder.encode(envelope) + b"\n"
+
+
+def decode_order(line: bytes) -> OrderEnvelope:
+    """Return the order on one line.
+
+    Raises:
+        msgspec.DecodeError: the line is not an order.
+    """
+    return _order_decoder.decode(line)
+
+
+def decode_report(line: bytes) -> ReportEnvelope:
+    """Return the report on one line.
+
+    Raises:
+        msgspec.DecodeError: the line is not a report.
+    """
+    return _report_decoder.decode(line)

@@ -1,0 +1,233 @@
+"""The client library behind the seam: the only module that imports neonize.
+
+The one rule: nothing of neonize gets out of here but reports, `Identity` and `ClientError`. Callbacks run on
+threads of the Go runtime; they hand a report on and return.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+# Brings libmagic, which neonize's python-magic looks for when it is imported; so this goes first.
+import pylibmagic  # noqa: F401
+
+# neonize calls basicConfig(INFO) when imported and then logs phone numbers; the first caller wins.
+logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
+
+from neonize.client import NewClient  # noqa: E402
+from neonize.proto import Neonize_pb2 as pb  # noqa: E402
+from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DeviceProps  # noqa: E402
+
+from sessions import messages  # noqa: E402
+from sessions.messages import Identity  # noqa: E402
+from sessions.redactor import redact  # noqa: E402
+from sessions.whatsapp import ClientError, Listener  # noqa: E402
+
+# neonize's enum to WhatsApp's numbers (whatsmeow types/events/events.go, ConnectFailureReason).
+_FAILURE_CODES = {
+    pb.GENERIC: 400,
+    pb.LOGGED_OUT: 401,
+    pb.TEMP_BANNED: 402,
+    pb.MAIN_DEVICE_GONE: 403,
+    pb.UNKNOWN_LOGOUT: 406,
+    pb.CLIENT_OUTDATED: 405,
+    pb.BAD_USER_AGENT: 409,
+    pb.INTERNAL_SERVER_ERROR: 500,
+    pb.EXPERIMENTAL: 501,
+    pb.SERVICE_UNAVAILABLE: 503,
+}
+
+# Fragments of Go's error texts, most telling first.
+_CAUSES = (
+    ("no such host", "dns"),
+    ("server misbehaving", "dns"),
+    ("lookup ", "dns"),
+    ("proxyconnect", "proxy"),
+    ("x509", "tls"),
+    ("tls:", "tls"),
+    ("certificate", "tls"),
+    ("connection refused", "refused"),
+    ("i/o timeout", "timeout"),
+    ("timed out", "timeout"),
+    ("deadline exceeded", "timeout"),
+    ("network is unreachable", "network"),
+    ("no route to host", "network"),
+    ("not a database", "store-damaged"),
+    ("malformed", "store-damaged"),
+    ("disk i/o error", "store-damaged"),
+    ("database or disk is full", "disk-full"),
+    ("database is locked", "store-locked"),
+    ("unable to open database", "store-damaged"),
+    ("not connected", "not-connected"),
+)
+
+
+def cause_of(error: str) -> str:
+    """Return a stable slug for an error text of the library, `client-error` when none is known."""
+    lowered = error.lower()
+    return next((slug for fragment, slug in _CAUSES if fragment in lowered), "client-error")
+
+
+def _identity(device: Any) -> Identity | None:
+    """Turn neonize's Device into an identity, None while no device is linked."""
+    if not device.JID.User:
+        return None
+    return Identity(
+        jid=f"{device.JID.User}@{device.JID.Server}",
+        device_number=device.JID.Device,
+        lid=f"{device.LID.User}@{device.LID.Server}" if device.LID.User else None,
+        push_name=device.PushName or None,
+        business_name=device.BussinessName or None,
+        platform=device.Platform or None,
+    )
+
+
+class _Client(NewClient):  # type: ignore[misc]
+    """neonize's client with its private hook for the end of the QR phase."""
+
+    listener: Listener
+
+    def _NewClient__onLoginStatus(self, uuid: int, status: int) -> None:  # noqa: ARG002, N802
+        """Report what neonize would only print: timeout, client outdated, passkey request."""
+        self.listener(messages.PairingOver(status=ctypes.string_at(status).decode("utf-8", "replace")))
+
+
+class NeonizeClient:
+    """One whatsmeow client on one store.
+
+    Args:
+        database: path of the store; an absolute path of plain characters, for it goes into a SQLite URI.
+        device_name: what the phone shows in its list of linked devices.
+        listener: takes the reports, on any thread.
+    """
+
+    version = importlib.metadata.version("neonize")
+
+    def __init__(self, database: Path, device_name: str, listener: Listener) -> None:
+        props = DeviceProps(os=device_name, platformType=DeviceProps.CHROME)
+        self._client = _Client(str(database), props=props, uuid="session")
+        self._client.listener = listener
+        self._listener = listener
+        self._qr_number = 0
+        self._last_qr = ""
+        self._client.qr(self._on_qr)
+        for event, handler in (
+            (pb.PairStatus, self._on_pair_status),
+            (pb.Connected, self._on_connected),
+            (pb.KeepAliveTimeout, self._on_keepalive_timeout),
+            (pb.KeepAliveRestored, self._on_keepalive_restored),
+            (pb.LoggedOut, self._on_logged_out),
+            (pb.StreamReplaced, self._on_replaced),
+            (pb.TemporaryBan, self._on_banned),
+            (pb.ConnectFailure, self._on_connect_failure),
+            (pb.ClientOutdated, self._on_outdated),
+            (pb.StreamError, self._on_stream_error),
+            (pb.Disconnected, self._on_disconnected),
+        ):
+            self._client.event(event)(handler)
+
+    def connect(self) -> None:
+        """Connect, and stay until the client ends.
+
+        Raises:
+            ClientError: it could not connect, or the library gave up.
+        """
+        try:
+            self._client.connect()
+        except Exception as error:  # noqa: BLE001 - the library raises its own and plain ones
+            raise ClientError(cause_of(str(error)), redact(str(error))) from None
+
+    def identity(self) -> Identity | None:
+        """Return who the linked device is, None when there is none."""
+        return _identity(self._client.get_me())
+
+    def logout(self) -> None:
+        """Log the device out at WhatsApp.
+
+        Raises:
+            ClientError: not confirmed; the device may be gone all the same.
+        """
+        self._call(self._client.logout)
+
+    def probe(self) -> None:
+        """Make one round trip to the server: `passive` is the smallest query that changes nothing.
+
+        Raises:
+            ClientError: no answer.
+        """
+        self._call(lambda: self._client.set_passive(passive=False))
+
+    def disconnect(self) -> None:
+        """Close the connection; the device stays linked."""
+        self._client.disconnect()
+
+    def _call(self, function: Any) -> None:
+        try:
+            function()
+        except Exception as error:  # noqa: BLE001 - the library raises its own and plain ones
+            raise ClientError(cause_of(str(error)), redact(str(error))) from None
+
+    def _on_qr(self, _client: NewClient, payload: bytes) -> None:
+        text = payload.decode()
+        # The library may hand out one payload more than once in a burst.
+        if text == self._last_qr:
+            return
+        self._last_qr = text
+        self._qr_number += 1
+        self._listener(messages.QrShown(payload=text, number=self._qr_number, issued_at=time.time()))
+
+    def _on_pair_status(self, _client: NewClient, event: Any) -> None:
+        if event.Status != pb.PairStatus.SUCCESS:
+            self._listener(messages.PairFailed(error=redact(event.Error)))
+            return
+        self._listener(
+            messages.Scanned(
+                identity=Identity(
+                    jid=f"{event.ID.User}@{event.ID.Server}",
+                    device_number=event.ID.Device,
+                    business_name=event.BusinessName or None,
+                    platform=event.Platform or None,
+                )
+            )
+        )
+
+    def _on_connected(self, _client: NewClient, _event: Any) -> None:
+        self._listener(messages.Connected(identity=self.identity()))
+
+    def _on_keepalive_timeout(self, _client: NewClient, event: Any) -> None:
+        self._listener(messages.KeepaliveMissed(error_count=event.ErrorCount))
+
+    def _on_keepalive_restored(self, _client: NewClient, _event: Any) -> None:
+        self._listener(messages.KeepaliveRestored())
+
+    def _on_logged_out(self, _client: NewClient, event: Any) -> None:
+        code = _FAILURE_CODES.get(event.Reason, 0) if event.HasField("Reason") else 0
+        self._listener(messages.LoggedOut(code=code, on_connect=event.OnConnect))
+
+    def _on_replaced(self, _client: NewClient, _event: Any) -> None:
+        self._listener(messages.Replaced())
+
+    def _on_banned(self, _client: NewClient, event: Any) -> None:
+        self._listener(messages.Banned(code=event.Code, expires_in_seconds=event.Expire))
+
+    def _on_connect_failure(self, _client: NewClient, event: Any) -> None:
+        raw = {attr.name: attr for attr in event.Raw.Attrs}
+        code = _FAILURE_CODES.get(event.Reason, 0)
+        if "reason" in raw and raw["reason"].text.isdigit():
+            code = int(raw["reason"].text)
+        self._listener(messages.ConnectFailed(code=code))
+
+    def _on_outdated(self, _client: NewClient, _event: Any) -> None:
+        self._listener(messages.Outdated())
+
+    def _on_stream_error(self, _client: NewClient, event: Any) -> None:
+        self._listener(messages.StreamFailed(code=event.Code))
+
+    def _on_disconnected(self, _client: NewClient, _event: Any) -> None:
+        self._listener(messages.Disconnected())

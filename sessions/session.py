@@ -1,0 +1,113 @@
+"""One account's session inside its worker: carries orders to the client and the client's reports out.
+
+The one rule: it decides nothing. What a report means for the account is decided in the daemon, which outlives
+this process.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from sessions import messages
+from sessions.messages import Orders, Reports
+from sessions.whatsapp import ClientError, ClientFactory
+
+Outbox = Callable[[Reports], None]
+
+# The push name comes with the first app-state sync, for which neonize has no event: look again after these.
+_PUSH_NAME_LOOKS_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 300.0)
+_GOODBYE_SECONDS = 2.0
+
+
+class Session:
+    """A client and its threads.
+
+    Args:
+        database: path of the store.
+        device_name: what the phone shows for this linked device.
+        factory: builds the client.
+        outbox: takes reports for the daemon, on any thread, without blocking.
+        end: ends this worker.
+    """
+
+    def __init__(
+        self,
+        database: Path,
+        device_name: str,
+        *,
+        factory: ClientFactory,
+        outbox: Outbox,
+        end: Callable[[], None],
+    ) -> None:
+        self._client = factory(database, device_name, self._on_report)
+        self._outbox = outbox
+        self._end = end
+        self._connected = threading.Event()
+
+    def begin(self) -> None:
+        """Connect, on threads of its own."""
+        self._outbox(messages.Begun(neonize_version=self._client.version))
+        _thread(self._carry, "client")
+        _thread(self._learn_push_name, "push-name")
+
+    def obey(self, order: Orders) -> None:
+        """Carry out one order without blocking: a call to the library may take a minute."""
+        match order:
+            case messages.Logout():
+                _thread(lambda: self._answer(order.id, self._client.logout), "logout")
+            case messages.Probe():
+                _thread(lambda: self._answer(order.id, self._client.probe), "probe")
+            case messages.Quit():
+                _thread(self._quit, "quit")
+            case messages.Begin():
+                # The second of one worker: the daemon never sends it.
+                self._end()
+
+    def _on_report(self, report: Reports) -> None:
+        self._outbox(report)
+        if isinstance(report, messages.Connected):
+            self._connected.set()
+
+    def _carry(self) -> None:
+        cause, detail = "client-ended", "the client ended by itself"
+        try:
+            self._client.connect()
+        except ClientError as error:
+            cause, detail = error.cause, error.detail
+        self._outbox(messages.ClientEnded(cause=cause, detail=detail))
+        self._end()
+
+    def _answer(self, order_id: int, call: Callable[[], None]) -> None:
+        error: str | None = None
+        try:
+            call()
+        except ClientError as failure:
+            error = str(failure)
+        self._outbox(messages.Answer(id=order_id, error=error))
+
+    def _quit(self) -> None:
+        goodbye = _thread(self._client.disconnect, "disconnect")
+        # disconnect() waits for a lock that a dial in progress holds; nobody waits for that.
+        goodbye.join(_GOODBYE_SECONDS)
+        self._end()
+
+    def _learn_push_name(self) -> None:
+        self._connected.wait()
+        known = self._client.identity()
+        pause = threading.Event()
+        for delay_seconds in _PUSH_NAME_LOOKS_SECONDS:
+            if known is not None and known.push_name:
+                return
+            pause.wait(delay_seconds)
+            seen = self._client.identity()
+            if seen is not None and seen != known:
+                self._outbox(messages.IdentityLearned(identity=seen))
+                known = seen
+
+
+def _thread(target: Callable[[], None], name: str) -> threading.Thread:
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,266 @@
+"""One account's store on disk: its directory, its lock, and what the file in it says.
+
+The one rule: the store decides, not the last event. It is opened here only while no client runs on it, and
+always read-write: after a kill the rollback journal is hot, and read-only opens then see no device.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from sessions.messages import Identity
+
+DATABASE_NAME = "store.db"
+HOLDER_PATIENCE_SECONDS = 5.0
+"""How long a successor waits for the holder of the lock before it ends it."""
+
+_BUSY_SECONDS = 5.0
+# Above this the integrity check costs more than it tells; opening and reading the device row still happen.
+_CHECKED_SIZE_BYTES = 32 * 1024 * 1024
+
+
+class StoreKind(StrEnum):
+    """What lies in a store directory."""
+
+    MISSING = "missing"
+    NO_DEVICE = "no-device"
+    DEVICE = "device"
+    DAMAGED = "damaged"
+    LOCKED = "locked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreReport:
+    """What a look into the store found; `identity` is there when `kind` is DEVICE."""
+
+    kind: StoreKind
+    identity: Identity | None = None
+    detail: str = ""
+
+
+class StoreLockedError(Exception):
+    """The store is held by a process that could not be ended.
+
+    Args:
+        holder_pid: that process, when it is known.
+    """
+
+    def __init__(self, holder_pid: int | None) -> None:
+        super().__init__(f"held by process {holder_pid}" if holder_pid else "held by another process")
+        self.holder_pid = holder_pid
+
+
+class Store:
+    """The store of one account.
+
+    Args:
+        root: directory of all stores, `sessions/` in the state directory.
+        account_id: the immutable id; names never reach a path.
+    """
+
+    def __init__(self, root: Path, account_id: str) -> None:
+        self.root = root
+        self.account_id = account_id
+        self.directory = root / account_id
+        self.database = self.directory / DATABASE_NAME
+        self.lock_path = root / f"{account_id}.lock"
+
+    def ensure(self) -> None:
+        """Create the directory when it is missing, 0700."""
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+
+    def renew(self) -> None:
+        """Wipe the directory and create it empty: every pairing attempt gets a fresh one."""
+        self.wipe()
+        self.ensure()
+        _sync_directory(self.root)
+
+    def wipe(self) -> None:
+        """Remove the directory; after a crash in the middle, `sweep` finishes it."""
+        if not self.directory.exists() and not self.directory.is_symlink():
+            return
+        doomed = self.root / f".{self.account_id}.wiped-{time.time_ns()}"
+        self.directory.rename(doomed)
+        _sync_directory(self.root)
+        _delete(doomed)
+
+    def remove(self) -> None:
+        """Remove the directory and the lock file: the account is gone."""
+        self.wipe()
+        self.lock_path.unlink(missing_ok=True)
+        _sync_directory(self.root)
+
+    @contextlib.contextmanager
+    def lock(
+        self, *, patience_seconds: float = HOLDER_PATIENCE_SECONDS, killable: bool = False
+    ) -> Iterator[None]:
+        """Hold the store's lock.
+
+        A holder that outlives its daemon is waited for, then ended.
+
+        Args:
+            patience_seconds: how long to wait before ending the holder.
+            killable: record this process as one that a successor may end; for workers.
+
+        Raises:
+            StoreLockedError: the holder could not be ended.
+        """
+        descriptor = os.open(self.lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not _acquire(descriptor, patience_seconds):
+                _end_holder(descriptor)
+                if not _acquire(descriptor, 2.0):
+                    raise StoreLockedError(_holder(descriptor))
+            _record_holder(descriptor, killable=killable)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def classify(self) -> StoreReport:
+        """Say what the store holds; no client may be running on it.
+
+        Raises:
+            StoreLockedError: a process that could not be ended runs on it.
+        """
+        with self.lock():
+            return self._look()
+
+    def _look(self) -> StoreReport:
+        if not self.directory.exists():
+            return StoreReport(kind=StoreKind.MISSING, detail="the directory is missing")
+        try:
+            if not self.database.exists():
+                return StoreReport(kind=StoreKind.MISSING, detail="the store file is missing")
+            if not self.database.is_file():
+                return StoreReport(kind=StoreKind.DAMAGED, detail="the store is not a file")
+            # SQLite would quietly open it read-only, and a hot journal then hides the device.
+            with self.database.open("r+b"):
+                size_bytes = self.database.stat().st_size
+        except OSError as error:
+            return StoreReport(kind=StoreKind.DAMAGED, detail=f"unreadable: {error.strerror}")
+        if size_bytes == 0:
+            return StoreReport(kind=StoreKind.MISSING, detail="the store file is empty")
+        try:
+            with contextlib.closing(sqlite3.connect(self.database, timeout=_BUSY_SECONDS)) as connection:
+                return _read_device(connection, check=size_bytes <= _CHECKED_SIZE_BYTES)
+        except sqlite3.Error as error:
+            if "locked" in str(error):
+                return StoreReport(kind=StoreKind.LOCKED, detail="another program has locked the store")
+            return StoreReport(kind=StoreKind.DAMAGED, detail=str(error))
+
+
+def sweep(root: Path) -> None:
+    """Finish wipes that a crash interrupted."""
+    for doomed in root.glob(".*.wiped-*"):
+        _delete(doomed)
+
+
+def _delete(doomed: Path) -> None:
+    if doomed.is_dir() and not doomed.is_symlink():
+        shutil.rmtree(doomed)
+    else:
+        doomed.unlink(missing_ok=True)
+
+
+def _read_device(connection: sqlite3.Connection, *, check: bool) -> StoreReport:
+    if check:
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            return StoreReport(kind=StoreKind.DAMAGED, detail=f"integrity check: {verdict}")
+    known = connection.execute(
+        "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'whatsmeow_device'"
+    ).fetchone()[0]
+    if not known:
+        return StoreReport(kind=StoreKind.NO_DEVICE, detail="no device table yet")
+    row = connection.execute(
+        "SELECT jid, lid, push_name, business_name, platform FROM whatsmeow_device LIMIT 1"
+    ).fetchone()
+    if row is None:
+        return StoreReport(kind=StoreKind.NO_DEVICE, detail="no device row")
+    jid, lid, push_name, business_name, platform = row
+    address, device_number = split_device(jid)
+    return StoreReport(
+        kind=StoreKind.DEVICE,
+        identity=Identity(
+            jid=address,
+            device_number=device_number,
+            lid=split_device(lid)[0] if lid else None,
+            push_name=push_name or None,
+            business_name=business_name or None,
+            platform=platform or None,
+        ),
+    )
+
+
+def split_device(address: str) -> tuple[str, int]:
+    """Split `user:device@server` into `user@server` and the device number (0 without one)."""
+    user, _, server = address.partition("@")
+    user, _, device = user.partition(":")
+    # Old stores write user.agent:device.
+    user = user.partition(".")[0]
+    return f"{user}@{server}", int(device or 0)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, patience_seconds: float) -> bool:
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
+def _record_holder(descriptor: int, *, killable: bool) -> None:
+    record = {"pid": os.getpid(), "start_time": process_start_time(os.getpid()), "killable": killable}
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(record).encode(), 0)
+
+
+def _holder(descriptor: int) -> int | None:
+    """Return the recorded holder's pid when that very process still lives."""
+    try:
+        record = json.loads(os.pread(descriptor, 4096, 0))
+        pid = int(record["pid"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return pid if process_start_time(pid) == record.get("start_time") else None
+
+
+def _end_holder(descriptor: int) -> None:
+    pid = _holder(descriptor)
+    if pid is None or not json.loads(os.pread(descriptor, 4096, 0)).get("killable"):
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def process_start_time(pid: int) -> int | None:
+    """Return a process's start in clock ticks since boot (field 22 of proc(5) stat), None when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(stat.rpartition(")")[2].split()[19])

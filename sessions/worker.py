@@ -1,0 +1,112 @@
+"""The worker process: `python -m sessions.worker FD` with one end of a socketpair at that descriptor.
+
+The one rule: it lives no longer than its daemon. End of file on the socketpair ends it at once, whatever the
+library is doing, and so does everything that makes its client useless.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from sessions import messages
+from sessions.messages import OrderEnvelope, ReportEnvelope, Reports
+from sessions.session import Session
+from sessions.store import Store, StoreLockedError
+
+EXIT_DONE = 0
+EXIT_STORE_LOCKED = 3
+EXIT_USAGE = 2
+
+
+class Wire:
+    """The worker's end of the socketpair: lines in, and reports out on a thread of their own.
+
+    Args:
+        descriptor: the inherited socket.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self._lines = self._socket.makefile("rb")
+        self._reports: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="reports", daemon=True)
+        self._writer.start()
+
+    def receive(self) -> OrderEnvelope | None:
+        """Return the next order, None when the daemon is gone."""
+        try:
+            line = self._lines.readline()
+        except OSError:
+            return None
+        return messages.decode_order(line) if line.endswith(b"\n") else None
+
+    def send(self, envelope: ReportEnvelope) -> None:
+        """Send a report, without waiting."""
+        self._reports.put(messages.encode(envelope))
+
+    def drain(self) -> None:
+        """Wait until everything is sent, at most a second."""
+        self._reports.put(None)
+        self._writer.join(1.0)
+
+    def _write(self) -> None:
+        while (line := self._reports.get()) is not None:
+            try:
+                self._socket.sendall(line)
+            except OSError:
+                return
+
+
+def run(wire: Wire) -> int:
+    """Carry one session until the daemon ends it; return the exit status."""
+    first = wire.receive()
+    if first is None or not isinstance(first.body, messages.Begin):
+        return EXIT_USAGE
+
+    def report(body: Reports) -> None:
+        wire.send(ReportEnvelope(account=first.account, generation=first.generation, body=body))
+
+    def end() -> None:
+        wire.drain()
+        # Not sys.exit: an unpaired client cannot be stopped, its thread would keep the process.
+        os._exit(EXIT_DONE)
+
+    store = Store(Path(first.body.sessions_dir), first.account)
+    try:
+        with store.lock(killable=True):
+            store.ensure()
+            # Only now: half a second that a worker refused its store need not spend.
+            from sessions.neonize_client import NeonizeClient
+
+            session = Session(
+                store.database, first.body.device_name, factory=NeonizeClient, outbox=report, end=end
+            )
+            session.begin()
+            while (envelope := wire.receive()) is not None:
+                session.obey(envelope.body)
+            os._exit(EXIT_DONE)
+    except StoreLockedError as error:
+        report(messages.StoreLocked(holder_pid=error.holder_pid))
+        wire.drain()
+        return EXIT_STORE_LOCKED
+
+
+def main() -> int:
+    """Entry of the process."""
+    if len(sys.argv) != 2 or not sys.argv[1].isdigit():
+        sys.stderr.write("sessions.worker is started by towerd\n")
+        return EXIT_USAGE
+    os.umask(0o077)
+    # Ctrl-C at a terminal is for the daemon, which then ends its workers in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return run(Wire(int(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The command towerd: options, checks, and the exit status.
+
+The one rule: everything is checked before anything starts, and every refusal is one clear line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import faulthandler
+import importlib.metadata
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from towerd import __version__, logs
+from towerd.accounts.registry import RegistryError
+from towerd.clock import SystemClock
+from towerd.config import Config, ConfigError, read_config
+from towerd.daemon import Daemon
+from towerd.lock import StateHeldError, hold
+from towerd.paths import Paths, PathsError, find_paths
+from towerd.protocol.errors import TowerError
+from towerd.supervision.spawn import ExecSpawner
+
+log = logging.getLogger(__name__)
+
+EXIT_STOPPED = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_STATE_HELD = 75
+EXIT_CONFIG = 78
+"""75 and 78 are EX_TEMPFAIL and EX_CONFIG of sysexits.h."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options of towerd."""
+    options = argparse.ArgumentParser(
+        prog="towerd",
+        description="Keeps WhatsApp linked-device sessions alive and serves JSON-RPC on a Unix socket.",
+        epilog="See towerd(8). The command line is towerctl(1).",
+    )
+    options.add_argument("--socket", metavar="PATH", help="where to listen (TOWER_SOCKET)")
+    options.add_argument("--state-dir", metavar="DIR", help="where accounts and stores lie (TOWER_STATE_DIR)")
+    options.add_argument("--config", metavar="FILE", help="configuration to read (TOWER_CONFIG)")
+    options.add_argument("--check-config", action="store_true", help="check the configuration and end")
+    options.add_argument("--log-level", choices=logs.LEVELS, default="info", help="how much to log (info)")
+    version = f"towerd {__version__} (neonize {importlib.metadata.version('neonize')})"
+    options.add_argument("--version", action="version", version=version)
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run towerd; return its exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        paths = find_paths(socket=options.socket, state_dir=options.state_dir, config=options.config)
+        config = read_config(paths.config, must_exist=paths.is_config_named)
+    except PathsError as error:
+        return _refuse(str(error), EXIT_USAGE)
+    except ConfigError as error:
+        return _refuse(str(error), EXIT_CONFIG)
+    if options.check_config:
+        sys.stdout.write(f"{paths.config}: ok\n" if paths.config.exists() else "no configuration: defaults\n")
+        return EXIT_STOPPED
+    logs.configure(options.log_level)
+    # A hung event loop that systemd's watchdog aborts leaves its stacks in the journal.
+    faulthandler.enable()
+    os.umask(0o077)
+    try:
+        return _serve(paths, config)
+    except StateHeldError as error:
+        return _refuse(str(error), EXIT_STATE_HELD)
+    except (RegistryError, TowerError) as error:
+        return _refuse(f"the account database cannot be used: {error}", EXIT_FAILED)
+    except OSError as error:
+        return _refuse(f"{error.filename or paths.state_dir}: {error.strerror or error}", EXIT_FAILED)
+
+
+def _serve(paths: Paths, config: Config) -> int:
+    paths.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = hold(paths.lock)
+    try:
+
+        async def run() -> None:
+            await Daemon(paths, config, clock=SystemClock(), spawner=ExecSpawner()).run()
+
+        asyncio.run(run())
+    finally:
+        os.close(descriptor)
+    return EXIT_STOPPED
+
+
+def _refuse(message: str, status: int) -> int:
+    for line in message.splitlines():
+        sys.stderr.write(f"towerd: {line}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""The tables, as peewee models on a database that is bound when it is opened."""
+
+from __future__ import annotations
+
+from peewee import (
+    AutoField,
+    BooleanField,
+    DatabaseProxy,
+    FloatField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+database = DatabaseProxy()
+
+
+class Table(Model):
+    """Base of all tables."""
+
+    class Meta:
+        """Bound when the registry is built; plain table names."""
+
+        database = database
+        legacy_table_names = False
+
+
+class Account(Table):
+    """One row per account; columns as in `records.AccountRecord`."""
+
+    id = TextField(primary_key=True)
+    owner_uid = IntegerField()
+    created_at = FloatField()
+    name = TextField()
+    display_name = TextField(null=True)
+    desired = TextField()
+    expected_phone = TextField(null=True)
+    intent = TextField(null=True)
+    state = TextField()
+    reason = TextField(null=True)
+    since = FloatField()
+    is_linked = BooleanField()
+    is_confirmed = BooleanField()
+    is_primary = BooleanField()
+    jid = TextField(null=True)
+    lid = TextField(null=True)
+    device_number = IntegerField(null=True)
+    push_name = TextField(null=True)
+    business_name = TextField(null=True)
+    platform = TextField(null=True)
+    pairing_started_at = FloatField(null=True)
+    updated_at = FloatField()
+    last_connected_at = FloatField(null=True)
+    last_disconnected_at = FloatField(null=True)
+    last_seen_at = FloatField(null=True)
+    last_activity_at = FloatField(null=True)
+
+
+class Transition(Table):
+    """An account's history of states."""
+
+    id = AutoField()
+    account_id = TextField()
+    time = FloatField()
+    old = TextField(null=True)
+    new = TextField()
+    reason = TextField(null=True)
+
+
+class Event(Table):
+    """Everything that happened; the table has AUTOINCREMENT, so ids never repeat."""
+
+    id = AutoField()
+    time = FloatField()
+    type = TextField()
+    account_id = TextField(null=True)
+    account_name = TextField(null=True)
+    data = TextField()

@@ -1,0 +1,108 @@
+"""The plain values that the registry takes and returns; models never leave it.
+
+The one rule: a record is frozen. Columns are either intent (what an operator asked for, written before it is
+acknowledged) or actual (what happened, written behind); the two sets never overlap.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from sessions.states import State
+
+
+class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One account. Times are seconds since the epoch."""
+
+    id: str
+    owner_uid: int
+    created_at: float
+
+    # Intent.
+    name: str
+    display_name: str | None = None
+    desired: Literal["running", "stopped"] = "running"
+    expected_phone: str | None = None
+    intent: Literal["logout", "unpair", "remove"] | None = None
+
+    # Actual.
+    state: State = State.UNPAIRED
+    reason: str | None = None
+    since: float = 0.0
+    is_linked: bool = False
+    is_confirmed: bool = False
+    is_primary: bool = False
+    jid: str | None = None
+    lid: str | None = None
+    device_number: int | None = None
+    push_name: str | None = None
+    business_name: str | None = None
+    platform: str | None = None
+    pairing_started_at: float | None = None
+    updated_at: float = 0.0
+    last_connected_at: float | None = None
+    last_disconnected_at: float | None = None
+    last_seen_at: float | None = None
+    last_activity_at: float | None = None
+
+    @property
+    def phone(self) -> str | None:
+        """The phone number in international form, from the JID."""
+        if self.jid is None or not self.jid.endswith("@s.whatsapp.net"):
+            return None
+        return "+" + self.jid.partition("@")[0]
+
+
+INTENT_COLUMNS = ("name", "display_name", "desired", "expected_phone", "intent")
+IMMUTABLE_COLUMNS = ("id", "owner_uid", "created_at")
+ACTUAL_COLUMNS = tuple(
+    name for name in AccountRecord.__struct_fields__ if name not in (*INTENT_COLUMNS, *IMMUTABLE_COLUMNS)
+)
+
+
+class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """An event before the registry gave it its id."""
+
+    time: float
+    type: str
+    account_id: str | None
+    account_name: str | None
+    data: dict[str, Any]
+
+
+class EventRecord(EventDraft, frozen=True, kw_only=True):
+    """An event as kept; ids rise and never repeat."""
+
+    id: int
+
+
+class TransitionRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of state."""
+
+    account_id: str
+    time: float
+    old: State | None
+    new: State
+    reason: str | None
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """What one transaction writes behind: the actual columns of accounts, transitions, events."""
+
+    accounts: list[AccountRecord]
+    transitions: list[TransitionRecord]
+    events: list[EventDraft]
+
+
+class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events to read; times are seconds since the epoch, ids are exclusive below."""
+
+    after_id: int | None = None
+    from_time: float | None = None
+    until_id: int | None = None
+    until_time: float | None = None
+    account_id: str | None = None
+    types: tuple[str, ...] = ()
+    limit: int = 1000

@@ -1,0 +1,277 @@
+"""Every query of the account database, in one place.
+
+The one rule: values in, values out, and each write is one transaction. All calls come from the ledger's one
+thread; none of them waits for anything but the disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from peewee import IntegrityError, PeeweeException, SqliteDatabase, fn
+from playhouse.migrations import run as run_migrations
+
+from sessions.states import State
+from towerd.accounts import models
+from towerd.accounts.models import Account, Event, Transition
+from towerd.accounts.records import (
+    ACTUAL_COLUMNS,
+    INTENT_COLUMNS,
+    AccountRecord,
+    Batch,
+    EventDraft,
+    EventQuery,
+    EventRecord,
+    TransitionRecord,
+)
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+KEPT_TRANSITIONS = 200
+"""Transitions kept per account."""
+
+
+class RegistryError(Exception):
+    """The database could not be read or written; nothing was changed."""
+
+
+class NameTakenError(Exception):
+    """Another account of the same owner has the name; nothing was changed."""
+
+
+class Registry:
+    """The account database.
+
+    Args:
+        path: the SQLite file.
+        kept_events: how many events are kept before the oldest go.
+    """
+
+    def __init__(self, path: Path, *, kept_events: int = 100_000) -> None:
+        self._path = path
+        self._kept_events = kept_events
+        self._written_events = 0
+        # FULL: what was acknowledged survives a power cut; WAL: one fsync a commit, readers never wait.
+        self._database = SqliteDatabase(
+            str(path), pragmas={"journal_mode": "wal", "synchronous": "full", "busy_timeout": 5000}
+        )
+        models.database.initialize(self._database)
+
+    def open(self) -> None:
+        """Open the database and bring its tables up to date.
+
+        Raises:
+            RegistryError: it cannot be opened, or it is damaged.
+        """
+        try:
+            self._database.connect(reuse_if_open=True)
+            run_migrations(self._database, str(MIGRATIONS))
+        except (PeeweeException, OSError) as error:
+            self._database.close()
+            raise RegistryError(str(error)) from error
+
+    def close(self) -> None:
+        """Close the database, folding the write-ahead log into it."""
+        self._database.close()
+
+    def accounts(self) -> list[AccountRecord]:
+        """Return all accounts by creation time, then id."""
+        rows: Any = Account.select().order_by(Account.created_at, Account.id).dicts()
+        return [AccountRecord(**row | {"state": State(row["state"])}) for row in rows]
+
+    def insert(self, record: AccountRecord, events: Iterable[EventDraft] = ()) -> list[EventRecord]:
+        """Add an account.
+
+        Raises:
+            NameTakenError: the owner has an account of this name.
+            RegistryError: nothing was written.
+        """
+        with _Transaction(self._database):
+            Account.insert(**_row(record, record.__struct_fields__)).execute()
+            self._write_transition(
+                TransitionRecord(
+                    account_id=record.id,
+                    time=record.since,
+                    old=None,
+                    new=record.state,
+                    reason=record.reason,
+                )
+            )
+            return self._write_events(events)
+
+    def write_intent(self, record: AccountRecord, events: Iterable[EventDraft] = ()) -> list[EventRecord]:
+        """Write the intent columns of an account.
+
+        Raises:
+            NameTakenError: the owner has another account of this name.
+            RegistryError: nothing was written.
+        """
+        with _Transaction(self._database):
+            Account.update(**_row(record, INTENT_COLUMNS)).where(Account.id == record.id).execute()
+            return self._write_events(events)
+
+    def write_behind(self, batch: Batch) -> list[EventRecord]:
+        """Write what happened: the actual columns, transitions and events.
+
+        Raises:
+            RegistryError: nothing was written.
+        """
+        with _Transaction(self._database):
+            for record in batch.accounts:
+                Account.update(**_row(record, ACTUAL_COLUMNS)).where(Account.id == record.id).execute()
+            for transition in batch.transitions:
+                self._write_transition(transition)
+            return self._write_events(batch.events)
+
+    def delete(self, account_id: str, events: Iterable[EventDraft] = ()) -> list[EventRecord]:
+        """Delete an account and its history; its events stay.
+
+        Raises:
+            RegistryError: nothing was written.
+        """
+        with _Transaction(self._database):
+            Account.delete().where(Account.id == account_id).execute()
+            Transition.delete().where(Transition.account_id == account_id).execute()
+            return self._write_events(events)
+
+    def history(self, account_id: str, limit: int) -> list[TransitionRecord]:
+        """Return an account's last transitions, newest first."""
+        rows: Any = (
+            Transition.select()
+            .where(Transition.account_id == account_id)
+            .order_by(Transition.id.desc())
+            .limit(limit)
+            .dicts()
+        )
+        return [
+            TransitionRecord(
+                account_id=row["account_id"],
+                time=row["time"],
+                old=State(row["old"]) if row["old"] else None,
+                new=State(row["new"]),
+                reason=row["reason"],
+            )
+            for row in rows
+        ]
+
+    def events(self, query: EventQuery) -> list[EventRecord]:
+        """Return the events that fit, oldest first."""
+        rows: Any = Event.select()
+        if query.after_id is not None:
+            rows = rows.where(Event.id > query.after_id)
+        if query.from_time is not None:
+            rows = rows.where(Event.time >= query.from_time)
+        if query.until_id is not None:
+            rows = rows.where(Event.id <= query.until_id)
+        if query.until_time is not None:
+            rows = rows.where(Event.time <= query.until_time)
+        if query.account_id is not None:
+            rows = rows.where(Event.account_id == query.account_id)
+        if query.types:
+            rows = rows.where(Event.type.in_(query.types))
+        return [_event(row) for row in rows.order_by(Event.id).limit(query.limit).dicts()]
+
+    def event_bounds(self) -> tuple[int, int]:
+        """Return the id before the oldest event kept, and the newest id ever given; (0, 0) at first."""
+        newest = self._database.execute_sql("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
+        oldest = Event.select(fn.MIN(Event.id)).scalar()
+        newest_id = newest[0] if newest else 0
+        return (oldest - 1 if oldest is not None else newest_id), newest_id
+
+    def skip_event_ids(self, floor: int) -> None:
+        """Let event ids continue above `floor`: after a restored backup, ids that were given must not repeat.
+
+        Raises:
+            RegistryError: nothing was written.
+        """
+        _, newest = self.event_bounds()
+        with _Transaction(self._database):
+            self._database.execute_sql("DELETE FROM sqlite_sequence WHERE name = 'event'")
+            self._database.execute_sql(
+                "INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)", (max(newest, floor),)
+            )
+
+    def _write_transition(self, transition: TransitionRecord) -> None:
+        Transition.insert(
+            account_id=transition.account_id,
+            time=transition.time,
+            old=transition.old.value if transition.old else None,
+            new=transition.new.value,
+            reason=transition.reason,
+        ).execute()
+        keep = (
+            Transition.select(Transition.id)
+            .where(Transition.account_id == transition.account_id)
+            .order_by(Transition.id.desc())
+            .offset(KEPT_TRANSITIONS)
+            .limit(-1)
+        )
+        Transition.delete().where(Transition.id.in_(keep)).execute()
+
+    def _write_events(self, drafts: Iterable[EventDraft]) -> list[EventRecord]:
+        records: list[EventRecord] = []
+        for draft in drafts:
+            event_id = Event.insert(
+                time=draft.time,
+                type=draft.type,
+                account_id=draft.account_id,
+                account_name=draft.account_name,
+                data=json.dumps(draft.data),
+            ).execute()
+            records.append(
+                EventRecord(
+                    id=event_id,
+                    time=draft.time,
+                    type=draft.type,
+                    account_id=draft.account_id,
+                    account_name=draft.account_name,
+                    data=draft.data,
+                )
+            )
+        self._prune_events(len(records))
+        return records
+
+    def _prune_events(self, written: int) -> None:
+        self._written_events += written
+        if self._written_events < 1000:
+            return
+        self._written_events = 0
+        Event.delete().where(
+            Event.id <= Event.select(fn.MAX(Event.id)).scalar() - self._kept_events
+        ).execute()
+
+
+class _Transaction:
+    """A transaction whose errors are the registry's own."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._atomic = database.atomic("IMMEDIATE")
+
+    def __enter__(self) -> None:
+        try:
+            self._atomic.__enter__()
+        except PeeweeException as error:
+            raise RegistryError(str(error)) from error
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            self._atomic.__exit__(kind, error, trace)
+        except PeeweeException as failure:
+            raise RegistryError(str(failure)) from failure
+        if isinstance(error, IntegrityError) and "name" in str(error):
+            raise NameTakenError(str(error)) from error
+        if isinstance(error, PeeweeException):
+            raise RegistryError(str(error)) from error
+
+
+def _row(record: AccountRecord, columns: Iterable[str]) -> dict[str, Any]:
+    row = {name: getattr(record, name) for name in columns}
+    if "state" in row:
+        row["state"] = record.state.value
+    return row
+
+
+def _event(row: dict[str, Any]) -> EventRecord:
+    return EventRecord(**row | {"data": json.loads(row["data"])})

@@ -1,0 +1,190 @@
+"""The configuration: TOML files into one frozen structure, read once.
+
+The one rule: every error is reported at once, each with file, key path and what would be right; nothing
+starts on a configuration that is not valid.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import msgspec
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all sections."""
+
+
+class PairingConfig(Section, frozen=True, kw_only=True):
+    """`[pairing]`.
+
+    Attributes:
+        timeout_seconds: how long one attempt waits for a scan.
+        authenticated_seconds: how long the restart after a scan may take.
+        automatic: begin a new pairing when WhatsApp removed the device.
+        device_name: what the phone shows for this linked device.
+    """
+
+    timeout_seconds: Seconds = 300.0
+    authenticated_seconds: Seconds = 60.0
+    automatic: bool = True
+    device_name: Annotated[str, msgspec.Meta(min_length=1, max_length=50)] = "TOWER"
+
+
+class ReconnectConfig(Section, frozen=True, kw_only=True):
+    """`[reconnect]`.
+
+    Attributes:
+        library_seconds: what the library's own retry gets first.
+        base_seconds: delay before the first try of ours; doubled each time.
+        cap_seconds: the longest such delay.
+        jitter: spread of each delay, as a fraction.
+        stable_seconds: a connection that holds this long resets the schedule.
+        critical_after: failures after which the tries become slow and health critical.
+        slow_seconds: delay between slow tries.
+    """
+
+    library_seconds: Seconds = 10.0
+    base_seconds: Seconds = 1.0
+    cap_seconds: Seconds = 30.0
+    jitter: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
+    stable_seconds: Seconds = 60.0
+    critical_after: Count = 5
+    slow_seconds: Seconds = 300.0
+
+
+class WorkersConfig(Section, frozen=True, kw_only=True):
+    """`[workers]`.
+
+    Attributes:
+        connect_seconds: how long a worker may take from its start to a login or a QR.
+        crash_loop_exits: this many exits in a row, each soon after the start, are a crash loop.
+        crash_loop_seconds: what "soon" means.
+    """
+
+    connect_seconds: Seconds = 45.0
+    crash_loop_exits: Count = 10
+    crash_loop_seconds: Seconds = 10.0
+
+
+class StartConfig(Section, frozen=True, kw_only=True):
+    """`[start]`.
+
+    Attributes:
+        parallel: how many workers may be starting at once; 0 means four per core.
+    """
+
+    parallel: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+
+
+class EventsConfig(Section, frozen=True, kw_only=True):
+    """`[events]`.
+
+    Attributes:
+        kept: how many events are kept.
+    """
+
+    kept: Annotated[int, msgspec.Meta(ge=1000, le=10_000_000)] = 100_000
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it."""
+
+    pairing: PairingConfig = PairingConfig()
+    reconnect: ReconnectConfig = ReconnectConfig()
+    workers: WorkersConfig = WorkersConfig()
+    start: StartConfig = StartConfig()
+    events: EventsConfig = EventsConfig()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """One thing wrong with a configuration."""
+
+    file: Path
+    key: str
+    why: str
+
+    def __str__(self) -> str:
+        """One line for a human."""
+        return f"{self.file}: {self.key}: {self.why}" if self.key else f"{self.file}: {self.why}"
+
+
+class ConfigError(Exception):
+    """The configuration is not valid.
+
+    Args:
+        mistakes: every one of them.
+    """
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__("\n".join(str(mistake) for mistake in mistakes))
+        self.mistakes = mistakes
+
+
+def read_config(path: Path, *, must_exist: bool) -> Config:
+    """Read `tower.toml` and the files of `tower.d` beside it, later ones winning key by key.
+
+    Args:
+        path: the main file.
+        must_exist: it was named by somebody, so its absence is an error.
+
+    Raises:
+        ConfigError: with every mistake.
+    """
+    mistakes: list[Mistake] = []
+    values: dict[str, dict[str, Any]] = {}
+    if must_exist and not path.exists():
+        mistakes.append(Mistake(file=path, key="", why="the file does not exist"))
+    for file in (path, *sorted((path.parent / "tower.d").glob("*.toml"))):
+        if file.exists():
+            _merge(values, file, mistakes)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return msgspec.convert(values, Config)
+
+
+def _merge(values: dict[str, dict[str, Any]], file: Path, mistakes: list[Mistake]) -> None:
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        mistakes.append(Mistake(file=file, key="", why=f"not TOML: {error}"))
+        return
+    except OSError as error:
+        mistakes.append(Mistake(file=file, key="", why=f"cannot be read: {error.strerror}"))
+        return
+    sections = get_type_hints(Config)
+    for name, content in document.items():
+        if name not in sections:
+            mistakes.append(_unknown(file, name, sections))
+        elif not isinstance(content, dict):
+            mistakes.append(Mistake(file=file, key=name, why=f"is a table: write [{name}]"))
+        else:
+            checked = _check_section(file, name, sections[name], content, mistakes)
+            values.setdefault(name, {}).update(checked)
+
+
+def _check_section(
+    file: Path, name: str, section: type[Section], content: dict[str, Any], mistakes: list[Mistake]
+) -> dict[str, Any]:
+    fields = get_type_hints(section, include_extras=True)
+    checked: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in fields:
+            mistakes.append(_unknown(file, f"{name}.{key}", [f"{name}.{known}" for known in fields]))
+            continue
+        try:
+            checked[key] = msgspec.convert(value, fields[key])
+        except msgspec.ValidationError as error:
+            mistakes.append(Mistake(file=file, key=f"{name}.{key}", why=str(error)))
+    return checked
+
+
+def _unknown(file: Path, key: str, known: Any) -> Mistake:
+    return Mistake(file=file, key=key, why=f"unknown key; known are {', '.join(sorted(known))}")

@@ -1,0 +1,197 @@
+"""The daemon: the only place that joins the parts, starts them in order and stops them in the reverse.
+
+The one rule: the socket answers only when the registry is open and the accounts are known; the sessions are
+closed before the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sqlite3
+from pathlib import Path
+
+from sessions.store import Store, StoreKind, StoreLockedError, sweep
+from towerd import __version__
+from towerd.accounts import rescue
+from towerd.accounts.ledger import Ledger
+from towerd.accounts.records import AccountRecord, EventDraft
+from towerd.accounts.registry import NameTakenError, Registry
+from towerd.clock import Clock
+from towerd.config import Config
+from towerd.events import EventStream
+from towerd.paths import Paths
+from towerd.rpc.call import Services
+from towerd.rpc.server import Server, bind
+from towerd.supervision.keeper import Surroundings
+from towerd.supervision.names import ID_PATTERN
+from towerd.supervision.spawn import Spawner
+from towerd.supervision.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+CLOSING_SECONDS = 9.0
+"""Everything must be closed within this, so that SIGTERM takes less than 10 s."""
+
+
+class Daemon:
+    """All parts of a running towerd.
+
+    Args:
+        paths: where things lie; the state directory is held by the caller.
+        config: checked already.
+        clock: where time comes from.
+        spawner: starts workers.
+    """
+
+    def __init__(self, paths: Paths, config: Config, *, clock: Clock, spawner: Spawner) -> None:
+        self._paths = paths
+        self._config = config
+        self._clock = clock
+        self._spawner = spawner
+        self._problems: list[str] = []
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then close everything in order.
+
+        Raises:
+            RegistryError: the account database cannot be opened.
+            OSError: the state directory or the socket cannot be used.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        events = EventStream()
+        rescued = self._prepare()
+        ledger = Ledger(Registry(self._paths.database, kept_events=self._config.events.kept), events.publish)
+        await ledger.open()
+        try:
+            await self._after_rescue(ledger, rescued)
+            await self._serve(ledger, events)
+        finally:
+            await ledger.close()
+
+    def _prepare(self) -> str | None:
+        """Make the directories, and put a sound database in place; return what had to be done."""
+        sessions_dir = self._paths.sessions_dir
+        sessions_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sweep(sessions_dir)
+        rescued = rescue.repair(self._paths.database)
+        if rescued is None and not self._paths.database.exists() and self._stray_stores(set()):
+            rescued = f"{self._paths.database.name} was missing and was rebuilt from the stores"
+        return rescued
+
+    async def _after_rescue(self, ledger: Ledger, rescued: str | None) -> None:
+        if rescued is not None:
+            log.error("%s", rescued)
+            self._problems.append(rescued)
+            # The clock in milliseconds is above any id that was ever given.
+            floor = int(self._clock.now() * 1000)
+            await ledger.read(lambda registry: registry.skip_event_ids(floor))
+        known = {record.id for record in await ledger.read(lambda registry: registry.accounts())}
+        for account_id in self._stray_stores(known):
+            await self._adopt(ledger, account_id)
+        try:
+            await asyncio.to_thread(rescue.take_backup, self._paths.database)
+        except (OSError, sqlite3.Error) as error:
+            log.error("no backup of the account database could be taken: %s", error)
+            self._problems.append(f"no backup of the account database could be taken: {error}")
+
+    def _stray_stores(self, known: set[str]) -> list[str]:
+        """Return the account ids that have a store and no row in the registry."""
+        return sorted(
+            entry.name
+            for entry in self._paths.sessions_dir.iterdir()
+            if ID_PATTERN.fullmatch(entry.name) and entry.name not in known and entry.is_dir()
+        )
+
+    async def _adopt(self, ledger: Ledger, account_id: str) -> None:
+        """Give a store without an account one, when it holds a device; it belongs to the daemon's user."""
+        store = Store(self._paths.sessions_dir, account_id)
+        with contextlib.suppress(StoreLockedError, OSError):
+            report = await asyncio.to_thread(store.classify)
+            if report.kind is not StoreKind.DEVICE:
+                return
+            now = self._clock.now()
+            record = AccountRecord(
+                id=account_id,
+                owner_uid=os.getuid(),
+                created_at=now,
+                name=f"recovered{account_id[1:]}",
+                since=now,
+                updated_at=now,
+                reason="never-paired",
+            )
+            adopted = EventDraft(
+                time=now, type="account.recovered", account_id=account_id, account_name=record.name, data={}
+            )
+            with contextlib.suppress(NameTakenError):
+                await ledger.commit(lambda registry: registry.insert(record, [adopted]))
+                words = f"account {record.name} was recovered from its store"
+                log.warning("%s", words)
+                self._problems.append(words)
+
+    async def _serve(self, ledger: Ledger, events: EventStream) -> None:
+        supervisor = Supervisor(
+            Surroundings(
+                config=self._config,
+                clock=self._clock,
+                ledger=ledger,
+                spawner=self._spawner,
+                sessions_dir=self._paths.sessions_dir,
+            )
+        )
+        services = Services(
+            supervisor=supervisor,
+            ledger=ledger,
+            events=events,
+            clock=self._clock,
+            config=self._config,
+            state_dir=self._paths.state_dir,
+            started_at=self._clock.now(),
+            problems=self._problems,
+        )
+        records = await ledger.read(lambda registry: registry.accounts())
+        server = Server(services)
+        path = self._paths.socket
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        listening = bind(path, mode=self._paths.socket_mode)
+        inode = path.stat().st_ino
+        self._emit(ledger, "daemon.started", {"version": __version__, "accounts": len(records)})
+        supervisor.restore(records)
+        await server.listen(listening)
+        log.info("towerd %s serves %d accounts on %s", __version__, len(records), path)
+        try:
+            await self._stopping.wait()
+            log.info("stopping")
+            self._emit(ledger, "daemon.stopping", {})
+        finally:
+            await self._close(server, supervisor)
+            _unlink(path, inode)
+
+    async def _close(self, server: Server, supervisor: Supervisor) -> None:
+        try:
+            async with asyncio.timeout(CLOSING_SECONDS):
+                await asyncio.gather(server.close(), supervisor.close())
+        except TimeoutError:
+            log.error("not everything could be closed within %g s", CLOSING_SECONDS)
+
+    def _emit(self, ledger: Ledger, event_type: str, data: dict[str, object]) -> None:
+        ledger.post(
+            events=[
+                EventDraft(
+                    time=self._clock.now(), type=event_type, account_id=None, account_name=None, data=data
+                )
+            ]
+        )
+
+
+def _unlink(path: Path, inode: int) -> None:
+    """Remove our socket, not one that somebody else has put there since."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_ino == inode:
+            path.unlink()

@@ -1,0 +1,78 @@
+"""The event stream: what is durable goes to everybody who listens, in the order of its ids.
+
+The one rule: a listener that cannot keep up is cut off, never served with a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from towerd.accounts.records import EventRecord
+from towerd.clock import rfc3339
+from towerd.protocol.types import AccountRef, Event
+
+_QUEUE_EVENTS = 10_000
+
+
+class SlowListenerError(Exception):
+    """The listener fell too far behind and was cut off."""
+
+
+class Listener:
+    """One listener's queue of events."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[EventRecord | None] = asyncio.Queue(_QUEUE_EVENTS)
+        self.is_cut_off = False
+
+    async def next(self) -> EventRecord:
+        """Return the next event.
+
+        Raises:
+            SlowListenerError: events were missed.
+        """
+        event = None if self.is_cut_off and self._queue.empty() else await self._queue.get()
+        if event is None:
+            raise SlowListenerError
+        return event
+
+    def offer(self, event: EventRecord) -> None:
+        """Queue an event, or cut the listener off when its queue is full."""
+        if self.is_cut_off:
+            return
+        try:
+            self._queue.put_nowait(event)
+        except asyncio.QueueFull:
+            self.is_cut_off = True
+
+
+class EventStream:
+    """Hands durable events to listeners."""
+
+    def __init__(self) -> None:
+        self._listeners: set[Listener] = set()
+
+    def listen(self) -> Listener:
+        """Return a new listener that gets every event from now on."""
+        listener = Listener()
+        self._listeners.add(listener)
+        return listener
+
+    def ignore(self, listener: Listener) -> None:
+        """End a listener."""
+        self._listeners.discard(listener)
+
+    def publish(self, events: Sequence[EventRecord]) -> None:
+        """Hand events to every listener."""
+        for event in events:
+            for listener in self._listeners:
+                listener.offer(event)
+
+
+def event_to_wire(record: EventRecord) -> Event:
+    """Shape an event for clients."""
+    account = None
+    if record.account_id is not None:
+        account = AccountRef(id=record.account_id, name=record.account_name or "")
+    return Event(id=record.id, time=rfc3339(record.time), type=record.type, account=account, data=record.data)

@@ -1,0 +1,108 @@
+"""Where things lie: socket, state and configuration, as a service and run by hand.
+
+The one rule: the environment is read here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from towerd.protocol.framing import MAX_SOCKET_PATH_BYTES
+
+SYSTEM_SOCKET = Path("/run/tower/tower.sock")
+SYSTEM_CONFIG = Path("/etc/tower/tower.toml")
+
+
+class PathsError(Exception):
+    """A path is missing or cannot be used; the message names it and the remedy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """The daemon's paths.
+
+    Attributes:
+        is_config_named: somebody named the configuration, so its absence is an error.
+        socket_mode: 0660 as a service (the group is let in), else 0600.
+    """
+
+    socket: Path
+    state_dir: Path
+    config: Path
+    is_config_named: bool
+    socket_mode: int
+
+    @property
+    def sessions_dir(self) -> Path:
+        """Directory of all stores."""
+        return self.state_dir / "sessions"
+
+    @property
+    def database(self) -> Path:
+        """The account database."""
+        return self.state_dir / "tower.db"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the daemon that uses this state directory."""
+        return self.state_dir / "towerd.lock"
+
+
+def find_paths(
+    *,
+    socket: str | None,
+    state_dir: str | None,
+    config: str | None,
+    environment: Mapping[str, str] = os.environ,
+) -> Paths:
+    """Find the paths: an option, else TOWER_*, else systemd's directories, else the user's own.
+
+    Raises:
+        PathsError: a path is missing or cannot be used.
+    """
+    is_service = "STATE_DIRECTORY" in environment
+    named_config = config or environment.get("TOWER_CONFIG")
+    paths = Paths(
+        socket=Path(socket or environment.get("TOWER_SOCKET") or _socket(environment, is_service)),
+        state_dir=Path(
+            state_dir
+            or environment.get("TOWER_STATE_DIR")
+            or environment.get("STATE_DIRECTORY", "").partition(":")[0]
+            or platformdirs.user_state_path("tower")
+        ).absolute(),
+        config=Path(named_config) if named_config else _config(is_service),
+        is_config_named=named_config is not None,
+        socket_mode=0o660 if is_service else 0o600,
+    )
+    if len(os.fsencode(paths.socket)) > MAX_SOCKET_PATH_BYTES:
+        msg = (
+            f"the socket path is longer than {MAX_SOCKET_PATH_BYTES} bytes: {paths.socket}; "
+            "choose a shorter one with --socket"
+        )
+        raise PathsError(msg)
+    if any(character in str(paths.state_dir) for character in "?%#"):
+        # The store's path goes into a SQLite URI, where these are special.
+        msg = f"the state directory must not contain '?', '%' or '#': {paths.state_dir}"
+        raise PathsError(msg)
+    return paths
+
+
+def _socket(environment: Mapping[str, str], is_service: bool) -> Path:  # noqa: FBT001
+    if is_service:
+        return SYSTEM_SOCKET
+    runtime = environment.get("XDG_RUNTIME_DIR")
+    if not runtime:
+        msg = (
+            "XDG_RUNTIME_DIR is not set, so there is no private place for the socket; name one with --socket"
+        )
+        raise PathsError(msg)
+    return Path(runtime) / "tower" / "tower.sock"
+
+
+def _config(is_service: bool) -> Path:  # noqa: FBT001
+    return SYSTEM_CONFIG if is_service else platformdirs.user_config_path("tower") / "tower.toml"

@@ -1,0 +1,126 @@
+"""Why an account is in its state, and what a human can do: one row per reason.
+
+The one rule: a reason is a stable slug; its sentence may improve, the slug never changes. A lasting cause is
+not overwritten by a weaker one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sessions.states import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """What stands behind a slug.
+
+    Attributes:
+        action: one sentence that a human can follow; `{name}` is the account's name. None: nothing to do.
+        strength: a reason of `unpaired` gives way only to one at least as strong.
+    """
+
+    action: str | None
+    strength: int = 0
+
+
+_PAIR = "run: towerctl qr {name}"
+_WAITS = "nothing to do: towerd tries again by itself"
+
+REASONS: dict[str, Reason] = {
+    # unpaired
+    "never-paired": Reason(action=_PAIR),
+    "pairing-timeout": Reason(action="nobody scanned in time; " + _PAIR, strength=1),
+    "pairing-interrupted": Reason(action="the pairing was cut short; " + _PAIR, strength=1),
+    "pairing-incomplete": Reason(
+        action="the phone scanned but WhatsApp did not keep the link; " + _PAIR, strength=1
+    ),
+    "duplicate-phone": Reason(action="this phone is linked to another account of yours", strength=2),
+    "wrong-phone": Reason(
+        action="another phone was linked before; scan with that one, "
+        "or run: towerctl pair {name} --new-phone",
+        strength=2,
+    ),
+    "unpaired-by-operator": Reason(
+        action="remove the old linked device on the phone; to link again " + _PAIR, strength=3
+    ),
+    "logged-out-by-operator": Reason(action="to link again " + _PAIR, strength=3),
+    "logged-out-by-phone": Reason(action="the phone removed this device; to link again " + _PAIR, strength=3),
+    # stopped
+    "stopped-by-operator": Reason(action="run: towerctl start {name}"),
+    # connecting, reconnecting
+    "start-queued": Reason(action="nothing to do: it is about to start"),
+    "connection-lost": Reason(action=_WAITS),
+    "worker-lost": Reason(action=_WAITS),
+    "server-silent": Reason(action=_WAITS),
+    "dns": Reason(action="WhatsApp's name cannot be resolved; check DNS. towerd tries again by itself"),
+    "proxy": Reason(action="the proxy does not let us through; check it. towerd tries again by itself"),
+    "tls": Reason(
+        action="the certificate is not trusted; check clock and proxy. towerd tries again by itself"
+    ),
+    "refused": Reason(action="the connection is refused; check the network. towerd tries again by itself"),
+    "timeout": Reason(action="the server does not answer; check the network. towerd tries again by itself"),
+    "network": Reason(
+        action="there is no route to WhatsApp; check the network. towerd tries again by itself"
+    ),
+    "not-connected": Reason(action=_WAITS),
+    "client-error": Reason(action=_WAITS),
+    "client-ended": Reason(action=_WAITS),
+    "disk-full": Reason(action="make room on the disk; towerd tries again by itself"),
+    "banned-until": Reason(action="WhatsApp banned this number for a while; towerd tries again when it ends"),
+    # failed
+    "client-outdated": Reason(
+        action="WhatsApp refuses this version: upgrade tower (neonize), then restart towerd"
+    ),
+    "locked": Reason(action="WhatsApp locked this number; open WhatsApp on the phone and follow it"),
+    "banned": Reason(action="WhatsApp banned this number; open WhatsApp on the phone and ask for a review"),
+    "stream-replaced": Reason(
+        action="another program uses the same device; stop it, then run: towerctl start {name}"
+    ),
+    "passkey-required": Reason(
+        action="WhatsApp asks this phone for a passkey, which towerd cannot give; link another phone, "
+        "or try later: towerctl pair {name}"
+    ),
+    "store-damaged": Reason(
+        action="the stored device cannot be used; run: towerctl unpair {name} --yes && towerctl qr {name}"
+    ),
+    "store-mismatch": Reason(
+        action="the store holds another device than the registry knows; "
+        "run: towerctl unpair {name} --yes && towerctl qr {name}"
+    ),
+    "store-locked": Reason(action="another program holds the store; end it, then run: towerctl start {name}"),
+    "worker-crash-loop": Reason(
+        action="its worker dies again and again; see the journal of towerd; tried again every few minutes"
+    ),
+}
+
+_CONNECT_FAILURE = Reason(
+    action="WhatsApp refused the login with a code unknown to this version; upgrade tower, "
+    "then run: towerctl start {name}"
+)
+
+
+def action_for(reason: str | None, name: str) -> str | None:
+    """Return what a human can do about a reason, None when there is nothing."""
+    if reason is None:
+        return None
+    row = REASONS.get(reason)
+    if row is None and reason.startswith("connect-failure-"):
+        row = _CONNECT_FAILURE
+    return row.action.format(name=name) if row is not None and row.action else None
+
+
+def lasting(old: str | None, new: str) -> str:
+    """Return the reason that stays: the new one unless the old one is stronger."""
+    if old in REASONS and new in REASONS and REASONS[old].strength > REASONS[new].strength:
+        return old
+    return new
+
+
+def reason_while_pairing(old: str | None) -> str | None:
+    """Return the lasting cause that stays visible while a pairing tries to end it, else None."""
+    return old if old in REASONS and REASONS[old].strength >= 2 else None
+
+
+HUMAN_STATES = frozenset({State.FAILED, State.STOPPED, State.UNPAIRED})
+"""States that end only when a human acts."""

@@ -1,0 +1,1 @@
+"""JSON-RPC on the Unix socket: server, dispatch, and one thin handler per method."""

@@ -1,0 +1,62 @@
+"""What a handler is given besides its parameters.
+
+The one rule: who calls is what the kernel says (SO_PEERCRED), never what the caller says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from towerd.accounts.ledger import Ledger
+from towerd.clock import Clock
+from towerd.config import Config
+from towerd.events import EventStream
+from towerd.supervision.supervisor import Supervisor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """The process at the other end of a connection."""
+
+    uid: int
+    gid: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The daemon's parts that handlers may use."""
+
+    supervisor: Supervisor
+    ledger: Ledger
+    events: EventStream
+    clock: Clock
+    config: Config
+    state_dir: Path
+    started_at: float
+    problems: list[str]
+
+
+Notify = Callable[[str, msgspec.Struct], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call: who, through which connection, and what the daemon offers.
+
+    Attributes:
+        notify: sends a notification on the caller's connection; raises ConnectionError when it is gone.
+        run: carries on after the answer, until the connection ends; for subscriptions.
+        subscriptions: what runs on this connection, by subscription id, with the function that ends it.
+    """
+
+    peer: Peer
+    services: Services
+    notify: Notify
+    run: Callable[[Coroutine[Any, Any, None]], Callable[[], object]]
+    subscriptions: dict[str, Callable[[], object]] = field(default_factory=dict)

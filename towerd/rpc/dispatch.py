@@ -1,0 +1,113 @@
+"""From a request object to a response object, and every error to its place on the wire.
+
+The one rule: no exception leaves here. What is not a `TowerError` is a bug: its traceback goes to the log,
+and the client is told no more than that.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, get_type_hints
+
+import msgspec
+
+from towerd.protocol.errors import Field, TowerError
+from towerd.protocol.methods import METHODS, Params
+from towerd.rpc.call import Call
+from towerd.rpc.handlers.table import HANDLERS
+
+log = logging.getLogger(__name__)
+
+_HINTS = {name: get_type_hints(method.params, include_extras=True) for name, method in METHODS.items()}
+
+
+async def dispatch(request: object, call: Call) -> dict[str, Any] | None:
+    """Answer one request object.
+
+    Returns:
+        The response, or None for a notification, which is never answered.
+    """
+    request_id: object = request.get("id") if isinstance(request, dict) else None
+    if not _is_id(request_id):
+        request_id = None
+    try:
+        method, raw = _envelope(request)
+        result = await HANDLERS[method](call, decode_params(method, raw))
+    except TowerError as error:
+        answer: dict[str, Any] = {"error": error.to_wire()}
+    except OSError as error:
+        log.exception("a request failed")
+        answer = {"error": _disk_error(error).to_wire()}
+    except Exception:
+        log.exception("internal error while answering a request")
+        answer = {
+            "error": TowerError("internal-error", "internal error, see the journal of towerd").to_wire()
+        }
+    else:
+        answer = {"result": result}
+    if isinstance(request, dict) and _is_request(request) and "id" not in request:
+        return None
+    return {"jsonrpc": "2.0", "id": request_id, **answer}
+
+
+def _is_id(value: object) -> bool:
+    return value is None or (isinstance(value, str | int | float) and not isinstance(value, bool))
+
+
+def _is_request(request: dict[str, Any]) -> bool:
+    return request.get("jsonrpc") == "2.0" and isinstance(request.get("method"), str)
+
+
+def _envelope(request: object) -> tuple[str, dict[str, Any]]:
+    """Take a request apart.
+
+    Raises:
+        TowerError: `invalid-request`, `method-not-found`, `invalid-params`.
+    """
+    if not isinstance(request, dict) or not _is_request(request) or not _is_id(request.get("id")):
+        raise TowerError(
+            "invalid-request", "not a JSON-RPC 2.0 request: jsonrpc, method and id are looked at"
+        )
+    method = request["method"]
+    if method not in METHODS:
+        raise TowerError("method-not-found", f"no method {method[:100]}", hint="rpc.discover lists them all")
+    params = request.get("params", {})
+    if not isinstance(params, dict):
+        raise TowerError("invalid-params", "params must be an object: parameters go by name")
+    return method, params
+
+
+def decode_params(method: str, raw: dict[str, Any]) -> Params:
+    """Check all parameters and return them typed.
+
+    Raises:
+        TowerError: `invalid-params`, with every field that is wrong.
+    """
+    hints = _HINTS[method]
+    mistakes = [
+        Field(field=name[:100], why=f"unknown; known are {', '.join(hints) or 'none'}")
+        for name in raw
+        if name not in hints
+    ]
+    for name, hint in hints.items():
+        if name not in raw:
+            continue
+        try:
+            msgspec.convert(raw[name], hint)
+        except msgspec.ValidationError as error:
+            mistakes.append(Field(field=name, why=str(error).replace(" - at `$`", "")))
+    struct = METHODS[method].params
+    required = [field.name for field in msgspec.structs.fields(struct) if field.required]
+    mistakes += [Field(field=name, why="is missing") for name in required if name not in raw]
+    if mistakes:
+        words = "; ".join(f"{bad.field}: {bad.why}" for bad in mistakes)
+        raise TowerError("invalid-params", words, fields=tuple(mistakes))
+    return msgspec.convert(raw, struct)
+
+
+def _disk_error(error: OSError) -> TowerError:
+    return TowerError(
+        "registry-unavailable",
+        f"the state directory cannot be used: {error.strerror or error}",
+        hint="look at the disk and the permissions of the state directory, then try again",
+    )

@@ -1,0 +1,1 @@
+"""The handlers, by family; the sorted table of all of them is in `table`."""

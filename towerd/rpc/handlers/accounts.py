@@ -1,0 +1,244 @@
+"""The methods `account.*`: decode, ask the supervisor or a keeper, shape the reply."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sessions.states import LINKED_STATES, State
+from towerd.clock import rfc3339
+from towerd.protocol import methods as m
+from towerd.protocol import types as wire
+from towerd.protocol.errors import TowerError
+from towerd.qr import render
+from towerd.rpc.call import Call
+from towerd.supervision.keeper import Keeper
+from towerd.supervision.names import check_phone
+from towerd.supervision.pairing import CODES_PER_ROUND, QrOffer
+from towerd.supervision.supervisor import invalid
+from towerd.supervision.view import account_to_wire
+
+_HISTORY = 20
+_NEEDS_LINK = frozenset({State.AUTHENTICATED, State.CONNECTING, State.CONNECTED, State.RECONNECTING})
+_NEEDS_HUMAN = frozenset({State.FAILED, State.STOPPED, State.UNPAIRED})
+
+
+def _find(call: Call, selector: str | None) -> Keeper:
+    return call.services.supervisor.find(selector, caller_uid=call.peer.uid)
+
+
+def _view(call: Call, keeper: Keeper) -> wire.Account:
+    return account_to_wire(keeper, call.services.clock.now())
+
+
+async def list_accounts(call: Call, params: m.List) -> m.AccountsResult:
+    """List accounts in order of creation."""
+    wanted = set(params.state) if params.state is not None else set(State)
+    keepers = [one for one in call.services.supervisor.keepers if one.account.state in wanted]
+    return m.AccountsResult(accounts=[_view(call, one) for one in keepers])
+
+
+async def get(call: Call, params: m.OneAccount) -> m.AccountHistoryResult:
+    """Show one account with its last transitions."""
+    keeper = _find(call, params.account)
+    history = await call.services.ledger.read(
+        lambda registry: registry.history(keeper.account.record.id, _HISTORY)
+    )
+    return m.AccountHistoryResult(
+        account=account_to_wire(keeper, call.services.clock.now(), with_worker=True),
+        history=[
+            wire.Transition(time=rfc3339(one.time), old=one.old, new=one.new, reason=one.reason)
+            for one in history
+        ],
+    )
+
+
+async def add(call: Call, params: m.Add) -> m.AddResult:
+    """Add an account and begin pairing."""
+    mistakes = check_phone("phone", params.phone) + check_phone("expect_phone", params.expect_phone)
+    if mistakes:
+        raise invalid(mistakes)
+    _refuse_pairing_code(params.phone)
+    name = params.name.strip() if params.name is not None else None
+    keeper, created = await call.services.supervisor.add(
+        owner_uid=call.peer.uid,
+        name=name or None,
+        display_name=params.display_name,
+        expected_phone=params.expect_phone,
+        if_absent=params.if_absent,
+    )
+    if created and params.pair:
+        await keeper.pair()
+    return m.AddResult(account=_view(call, keeper), created=created)
+
+
+async def set_names(call: Call, params: m.Set) -> m.AccountResult:
+    """Change an account's names."""
+    keeper = _find(call, params.account)
+    await call.services.supervisor.rename(keeper, params.name, params.display_name)
+    return m.AccountResult(account=_view(call, keeper))
+
+
+async def pair(call: Call, params: m.Pair) -> m.PairResult:
+    """Begin a new pairing attempt."""
+    mistakes = check_phone("phone", params.phone)
+    if mistakes:
+        raise invalid(mistakes)
+    _refuse_pairing_code(params.phone)
+    keeper = _find(call, params.account)
+    await keeper.pair()
+    return m.PairResult(account=_view(call, keeper))
+
+
+def _refuse_pairing_code(phone: str | None) -> None:
+    if phone is not None:
+        raise TowerError(
+            "invalid-field",
+            "phone: pairing by code is not available in this version",
+            hint="leave --phone out and scan the QR",
+        )
+
+
+async def start(call: Call, params: m.OneAccount) -> m.AccountResult:
+    """Let the account run."""
+    keeper = _find(call, params.account)
+    await keeper.start()
+    return m.AccountResult(account=_view(call, keeper))
+
+
+async def stop(call: Call, params: m.OneAccount) -> m.AccountResult:
+    """Take the account offline."""
+    keeper = _find(call, params.account)
+    await keeper.stop()
+    return m.AccountResult(account=_view(call, keeper))
+
+
+async def restart(call: Call, params: m.OneAccount) -> m.AccountResult:
+    """Stop and start the session."""
+    keeper = _find(call, params.account)
+    await keeper.restart()
+    return m.AccountResult(account=_view(call, keeper))
+
+
+async def unpair(call: Call, params: m.NamedAccount) -> m.AccountResult:
+    """Forget the linked device here, without telling WhatsApp."""
+    keeper = _find(call, params.account)
+    await keeper.unpair()
+    return m.AccountResult(account=_view(call, keeper))
+
+
+async def logout(call: Call, params: m.NamedAccount) -> m.LogoutResult:
+    """Log out at WhatsApp and keep the account."""
+    keeper = _find(call, params.account)
+    report = await keeper.logout()
+    return m.LogoutResult(account=_view(call, keeper), logout=report.outcome)
+
+
+async def remove(call: Call, params: m.Remove) -> m.RemoveResult:
+    """Log out and delete the account."""
+    try:
+        keeper = _find(call, params.account)
+    except TowerError as error:
+        if error.slug == "account-not-found" and params.if_present:
+            return m.RemoveResult(removed=False, logout="not-linked")
+        raise
+    report = await call.services.supervisor.remove(keeper, require_logout=params.require_logout)
+    return m.RemoveResult(removed=True, logout=report.outcome, detail=report.detail)
+
+
+async def wait(call: Call, params: m.Wait) -> m.WaitResult:
+    """Wait until the account is in a state, or cannot come there without a human."""
+    keeper = _find(call, params.account)
+    account, wanted = keeper.account, set(params.states)
+
+    def hopeless() -> bool:
+        return wanted <= _NEEDS_LINK and account.state in _NEEDS_HUMAN and not keeper.is_about_to_pair
+
+    seen: list[State] = []
+
+    def over() -> bool:
+        if account.state in wanted or hopeless():
+            seen.append(account.state)
+            return True
+        return False
+
+    ended = await account.until(over, params.timeout_seconds or None)
+    view = _view(call, keeper)
+    if not ended:
+        return m.WaitResult(account=view, outcome="timeout")
+    return m.WaitResult(account=view, outcome="reached" if seen[-1] in wanted else "needs-human")
+
+
+async def qr(call: Call, params: m.GetQr) -> m.QrResult:
+    """Hand out the current QR, rendered; never disturb a session that works."""
+    keeper = _find(call, params.account)
+    account, clock = keeper.account, call.services.clock
+    follows = params.newer_than is not None
+    if not follows:
+        if params.start and account.state is State.UNPAIRED and not keeper.is_about_to_pair:
+            await keeper.pair()
+        _require_qr_possible(keeper)
+
+    def offer() -> QrOffer | None:
+        current = account.attempt.current(clock.now()) if account.attempt else None
+        return current if current is not None and current.id != params.newer_than else None
+
+    def over() -> bool:
+        if offer() is not None:
+            return True
+        if follows:
+            return account.state not in (State.PAIRING, State.AUTHENTICATED)
+        return account.state is not State.PAIRING and not keeper.is_about_to_pair
+
+    await account.until(over, params.wait_seconds)
+    current = offer()
+    if current is None:
+        if not follows:
+            _require_qr_possible(keeper)
+        return m.QrResult(account=_view(call, keeper), qr=None)
+    return m.QrResult(account=_view(call, keeper), qr=await _rendered(current, params, clock.now()))
+
+
+def _require_qr_possible(keeper: Keeper) -> None:
+    record = keeper.account.record
+    name, state = record.name, record.state
+    phone = f" with {record.phone}" if record.phone else ""
+    if state is State.FAILED:
+        raise TowerError("needs-human", f"{name} is failed ({record.reason})", hint=keeper.action())
+    if state is State.STOPPED:
+        hint = f"run: towerctl start {name}" + ("" if record.is_linked else f" && towerctl qr {name}")
+        raise TowerError("wrong-state", f"{name} is stopped, so there is no QR", hint=hint)
+    if state is State.UNPAIRED and not keeper.is_about_to_pair:
+        raise TowerError(
+            "wrong-state", f"{name} is unpaired and no pairing runs", hint=f"run: towerctl pair {name}"
+        )
+    if state in LINKED_STATES:
+        raise TowerError(
+            "wrong-state",
+            f"{name} is linked{phone} already, so there is no QR",
+            hint=f"to link another phone run: towerctl logout {name} --yes && towerctl qr {name}",
+        )
+
+
+async def _rendered(offer: QrOffer, params: m.GetQr, now: float) -> wire.Qr:
+    # A symbol takes tens of milliseconds; the event loop serves others meanwhile.
+    picture = await asyncio.to_thread(
+        render,
+        offer.payload,
+        params.format,
+        scale=params.scale,
+        border=params.border,
+        invert=params.invert,
+    )
+    return wire.Qr(
+        id=offer.id,
+        format=params.format,
+        media_type=picture.media_type,
+        encoding=picture.encoding,
+        data=picture.data,
+        round=offer.round,
+        number=offer.number,
+        count=CODES_PER_ROUND,
+        issued_at=rfc3339(offer.issued_at),
+        expires_at=rfc3339(offer.expires_at),
+        expires_in_seconds=round(offer.expires_at - now, 3),
+    )

@@ -1,0 +1,63 @@
+"""The methods `daemon.*` and `rpc.discover`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections import Counter
+from typing import Any
+
+from towerd import __version__
+from towerd.clock import rfc3339
+from towerd.protocol import methods as m
+from towerd.protocol.version import API_MAJOR, API_MINOR
+from towerd.rpc import openrpc
+from towerd.rpc.call import Call
+
+
+async def version(call: Call, _params: m.Nothing) -> m.VersionResult:
+    """Say what runs."""
+    return m.VersionResult(
+        version=__version__,
+        api=m.ApiVersion(major=API_MAJOR, minor=API_MINOR),
+        neonize=importlib.metadata.version("neonize"),
+        whatsapp_version=None,
+        pid=os.getpid(),
+        started_at=rfc3339(call.services.started_at),
+    )
+
+
+async def status(call: Call, _params: m.Nothing) -> m.StatusResult:
+    """Say how the daemon is."""
+    services = call.services
+    supervisor = services.supervisor
+    trouble = services.ledger.trouble
+    states = Counter(one.account.state.value for one in supervisor.keepers)
+    workers = [
+        m.WorkerSummary(
+            account=one.account.name,
+            pid=one.carrier.worker.pid,
+            state=one.carrier.worker.state.value,
+            restarts=one.carrier.starts - 1,
+            memory_bytes=one.carrier.worker.memory_bytes(),
+        )
+        for one in supervisor.keepers
+        if one.carrier.worker is not None
+    ]
+    return m.StatusResult(
+        version=__version__,
+        pid=os.getpid(),
+        started_at=rfc3339(services.started_at),
+        uptime_seconds=round(services.clock.now() - services.started_at, 3),
+        state_dir=str(services.state_dir),
+        accounts=dict(states),
+        starting=m.Starting(done=supervisor.start_done, total=supervisor.start_total),
+        workers=workers,
+        registry=f"cannot be written: {trouble}" if trouble else "ok",
+        problems=list(services.problems),
+    )
+
+
+async def discover(_call: Call, _params: m.Nothing) -> dict[str, Any]:
+    """Return the OpenRPC document."""
+    return openrpc.document()

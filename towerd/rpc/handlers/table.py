@@ -1,0 +1,32 @@
+"""Which function handles which method, sorted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from towerd.rpc.handlers import accounts, daemon, events
+
+Handler = Callable[[Any, Any], Awaitable[Any]]
+
+HANDLERS: dict[str, Handler] = {
+    "account.add": accounts.add,
+    "account.get": accounts.get,
+    "account.list": accounts.list_accounts,
+    "account.logout": accounts.logout,
+    "account.pair": accounts.pair,
+    "account.qr": accounts.qr,
+    "account.remove": accounts.remove,
+    "account.restart": accounts.restart,
+    "account.set": accounts.set_names,
+    "account.start": accounts.start,
+    "account.stop": accounts.stop,
+    "account.unpair": accounts.unpair,
+    "account.wait": accounts.wait,
+    "daemon.status": daemon.status,
+    "daemon.version": daemon.version,
+    "event.list": events.list_events,
+    "event.subscribe": events.subscribe,
+    "event.unsubscribe": events.unsubscribe,
+    "rpc.discover": daemon.discover,
+}

@@ -1,0 +1,214 @@
+"""The Unix socket: connections, lines, concurrent requests, and who is at the other end.
+
+The one rule: no client can hurt another. A slow one is waited for only by itself, a greedy one is told so, a
+dying one takes nothing with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from towerd.protocol.errors import TowerError
+from towerd.protocol.framing import MAX_REQUEST_BYTES
+from towerd.rpc.call import Call, Peer, Services
+from towerd.rpc.dispatch import dispatch
+
+log = logging.getLogger(__name__)
+
+_MAX_REQUESTS = 256
+"""Requests that one connection may have under way at once."""
+_WRITE_SECONDS = 60.0
+"""How long a client may leave an answer unread before it is cut off."""
+_BACKLOG = 128
+
+_encoder = msgspec.json.Encoder()
+
+
+class Server:
+    """Serves JSON-RPC on a listening socket.
+
+    Args:
+        services: what handlers may use.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._connections: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, listening: socket.socket) -> None:
+        """Begin to serve."""
+        self._server = await asyncio.start_unix_server(
+            self._connected, sock=listening, limit=MAX_REQUEST_BYTES, backlog=_BACKLOG
+        )
+
+    async def close(self) -> None:
+        """Stop accepting and end all connections."""
+        if self._server is not None:
+            self._server.close()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._connections.add(task)
+            task.add_done_callback(self._connections.discard)
+        connection = Connection(reader, writer, self._services)
+        try:
+            await connection.serve()
+        except asyncio.CancelledError:
+            pass
+        except ConnectionError:
+            log.debug("a client hung up")
+        finally:
+            await connection.close()
+
+
+class Connection:
+    """One client."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, services: Services
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._writing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._requests = 0
+        self._call = Call(
+            peer=peer_of(writer.get_extra_info("socket")),
+            services=services,
+            notify=self._notify,
+            run=self._run,
+        )
+
+    async def serve(self) -> None:
+        """Read requests until the client hangs up; answer them as they finish."""
+        while True:
+            try:
+                line = await self._reader.readuntil(b"\n")
+            except asyncio.IncompleteReadError:
+                # Half a line and a hang-up: nothing was asked.
+                return
+            except asyncio.LimitOverrunError:
+                await self._refuse("request-too-long", "the request line is longer than 1 MiB")
+                return
+            if line.strip():
+                await self._take(line)
+
+    async def close(self) -> None:
+        """End everything that runs for this client."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._writer.close()
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(1):
+                await self._writer.wait_closed()
+
+    async def _take(self, line: bytes) -> None:
+        try:
+            request = msgspec.json.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            await self._refuse("parse-error", "the line is not JSON")
+            return
+        size = len(request) if isinstance(request, list) else 1
+        if self._requests + size > _MAX_REQUESTS:
+            await self._refuse("too-busy", f"more than {_MAX_REQUESTS} requests under way")
+            return
+        self._requests += size
+        self._run(self._answer(request, size))
+
+    async def _answer(self, request: object, size: int) -> None:
+        try:
+            if isinstance(request, list):
+                answer: object = await self._answer_batch(request)
+            else:
+                answer = await dispatch(request, self._call)
+        finally:
+            self._requests -= size
+        if answer is not None:
+            await self._write(_encoder.encode(answer))
+
+    async def _answer_batch(self, requests: list[object]) -> object:
+        if not requests:
+            error = TowerError("invalid-request", "an empty batch")
+            return {"jsonrpc": "2.0", "id": None, "error": error.to_wire()}
+        answers = await asyncio.gather(*(dispatch(one, self._call) for one in requests))
+        return [one for one in answers if one is not None] or None
+
+    async def _notify(self, method: str, params: msgspec.Struct) -> None:
+        await self._write(_encoder.encode({"jsonrpc": "2.0", "method": method, "params": params}))
+
+    async def _refuse(self, slug: str, message: str) -> None:
+        error = TowerError(slug, message)
+        await self._write(_encoder.encode({"jsonrpc": "2.0", "id": None, "error": error.to_wire()}))
+
+    async def _write(self, line: bytes) -> None:
+        async with self._writing:
+            self._writer.write(line + b"\n")
+            try:
+                async with asyncio.timeout(_WRITE_SECONDS):
+                    await self._writer.drain()
+            except TimeoutError:
+                self._writer.transport.abort()
+                raise ConnectionAbortedError from None
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> Callable[[], object]:
+        task = asyncio.create_task(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task.cancel
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except ConnectionError:
+            log.debug("a client hung up before its answer")
+        except Exception:
+            log.exception("internal error on a connection")
+            self._writer.transport.abort()
+
+
+def peer_of(connected: socket.socket) -> Peer:
+    """Return who is at the other end, as the kernel says (unix(7), SO_PEERCRED)."""
+    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, gid = struct.unpack("3i", raw)
+    return Peer(uid=uid, gid=gid, pid=pid)
+
+
+def bind(path: Path, *, mode: int) -> socket.socket:
+    """Return a listening socket at a path, replacing one that nobody listens on.
+
+    Raises:
+        OSError: the path cannot be used; EADDRINUSE when somebody listens on it.
+    """
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+            try:
+                probe.connect(str(path))
+            except FileNotFoundError:
+                pass
+            except ConnectionRefusedError:
+                path.unlink()
+            else:
+                raise OSError(98, f"another daemon listens on {path}")
+        listening.bind(str(path))
+        path.chmod(mode)
+        listening.setblocking(False)  # noqa: FBT003
+    except BaseException:
+        listening.close()
+        raise
+    return listening

@@ -1,0 +1,47 @@
+"""How long to wait before the next try.
+
+The one rule: the delay is min(base * 2^n, cap) with jitter, the counter begins again after a stable stretch,
+and after so many failures the tries become slow and never end.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from towerd.config import ReconnectConfig
+
+
+@dataclass(slots=True)
+class Backoff:
+    """One account's schedule.
+
+    Args:
+        config: base, cap, jitter, and when the tries become slow.
+        randomness: where jitter comes from.
+    """
+
+    config: ReconnectConfig
+    randomness: random.Random = field(default_factory=random.Random)
+    failures: int = 0
+
+    def next_delay_seconds(self) -> float:
+        """Count a failure and return how long to wait before the next try."""
+        exponent = self.failures
+        self.failures += 1
+        if self.is_slow:
+            return self._jittered(self.config.slow_seconds)
+        return self._jittered(min(self.config.base_seconds * 2.0**exponent, self.config.cap_seconds))
+
+    @property
+    def is_slow(self) -> bool:
+        """True once so many tries failed that a human should look."""
+        return self.failures > self.config.critical_after
+
+    def reset(self) -> None:
+        """Begin again: the connection was stable."""
+        self.failures = 0
+
+    def _jittered(self, seconds: float) -> float:
+        spread = self.config.jitter
+        return seconds * self.randomness.uniform(1 - spread, 1 + spread)

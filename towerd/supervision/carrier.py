@@ -1,0 +1,148 @@
+"""The worker that carries one account's session: started, spoken with, ended, and accounted for.
+
+The one rule: at most one worker per account, each with a generation of its own; after each one's death the
+store is looked into before anything else happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sessions import messages
+from sessions.messages import Begin, Orders, ReportEnvelope, Reports
+from sessions.store import Store, StoreKind, StoreLockedError, StoreReport
+from towerd.supervision.process import OrderFailedError, WorkerProcess
+from towerd.supervision.process_states import ProcessState
+from towerd.supervision.spawn import Spawner
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """How a worker ended without being asked to."""
+
+    generation: int
+    lived_seconds: float
+    cause: str
+
+
+class Carrier:
+    """Starts and ends the workers of one account.
+
+    Args:
+        account_id: names the store.
+        sessions_dir: directory of all stores.
+        device_name: what the phone shows.
+        spawner: starts processes.
+        on_report: takes the reports of the present worker; late ones of earlier workers never arrive.
+        on_death: called when the present worker ended by itself.
+    """
+
+    def __init__(
+        self,
+        account_id: str,
+        *,
+        label: Callable[[], str],
+        sessions_dir: Path,
+        device_name: str,
+        spawner: Spawner,
+        on_report: Callable[[Reports], None],
+        on_death: Callable[[Death], None],
+    ) -> None:
+        self.store = Store(sessions_dir, account_id)
+        self.generation = 0
+        self.starts = 0
+        self.worker: WorkerProcess | None = None
+        self.since = time.time()
+        self._account_id = account_id
+        self._label = label
+        self._sessions_dir = sessions_dir
+        self._device_name = device_name
+        self._spawner = spawner
+        self._on_report = on_report
+        self._on_death = on_death
+        self._started_at = 0.0
+        self._last_cause = "worker-lost"
+
+    async def launch(self) -> None:
+        """Start a worker and let it connect.
+
+        Raises:
+            OSError: the machine has no room for another process.
+        """
+        self.generation += 1
+        self.starts += 1
+        self.since, self._started_at = time.time(), time.monotonic()
+        self._last_cause = "worker-lost"
+        worker = WorkerProcess(
+            self._spawner.spawn(),
+            account_id=self._account_id,
+            generation=self.generation,
+            label=self._label(),
+            on_report=self._take,
+            on_exit=self._exited,
+        )
+        self.worker = worker
+        await worker.begin(Begin(sessions_dir=str(self._sessions_dir), device_name=self._device_name))
+
+    async def end(self, *, grace_seconds: float = 0.0) -> None:
+        """End the worker, if there is one, and wait until it is over; nothing it still says arrives."""
+        self.generation += 1
+        worker, self.worker = self.worker, None
+        if worker is not None:
+            await worker.end(grace_seconds=grace_seconds)
+            self.since = time.time()
+
+    async def ask(self, order: Callable[[int], Orders], deadline_seconds: float) -> None:
+        """Give the worker an order that is answered.
+
+        Raises:
+            OrderFailedError: there is no worker, it failed, or it did not answer in time.
+        """
+        if self.worker is None:
+            msg = "no worker"
+            raise OrderFailedError(msg)
+        await self.worker.ask(order, deadline_seconds)
+
+    def kill(self) -> None:
+        """Kill the worker; its death is then reported like any other."""
+        if self.worker is not None:
+            self.worker.kill()
+
+    async def look(self) -> StoreReport:
+        """Say what the store holds; no worker may be running."""
+        try:
+            return await asyncio.to_thread(self.store.classify)
+        except StoreLockedError as error:
+            return StoreReport(kind=StoreKind.LOCKED, detail=str(error))
+        except OSError as error:
+            return StoreReport(kind=StoreKind.DAMAGED, detail=f"unreadable: {error.strerror}")
+
+    @property
+    def is_running(self) -> bool:
+        """True while there is a worker that has not ended."""
+        return self.worker is not None and self.worker.state is not ProcessState.EXITED
+
+    def _take(self, envelope: ReportEnvelope) -> None:
+        if envelope.generation != self.generation or envelope.account != self._account_id:
+            log.info("%s: dropped a late report of an earlier worker", self._label())
+            return
+        if isinstance(envelope.body, messages.ClientEnded):
+            self._last_cause = envelope.body.cause
+            log.info("%s: the client ended: %s", self._label(), envelope.body.detail)
+        self._on_report(envelope.body)
+
+    def _exited(self, worker: WorkerProcess) -> None:
+        if worker is not self.worker:
+            return
+        self.worker = None
+        self.since = time.time()
+        lived = time.monotonic() - self._started_at
+        log.info("%s: worker %d ended with status %s", self._label(), worker.pid, worker.exit_status)
+        self._on_death(Death(generation=self.generation, lived_seconds=lived, cause=self._last_cause))

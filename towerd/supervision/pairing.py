@@ -1,0 +1,79 @@
+"""One pairing attempt: its rounds of codes, its clock, and the QR on offer.
+
+The one rule: the payload lives here, in memory, until it expires or is replaced; an expired one is never
+handed out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+CODES_PER_ROUND = 6
+"""WhatsApp sends six refs (seen on the wire; whatsmeow qrchan.go counts on it)."""
+FIRST_CODE_SECONDS = 60.0
+NEXT_CODE_SECONDS = 20.0
+"""How long each code is on show (whatsmeow qrchan.go)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QrOffer:
+    """A QR on offer; times in seconds since the epoch."""
+
+    id: str
+    payload: str = field(repr=False)
+    round: int
+    number: int
+    issued_at: float
+    expires_at: float
+
+
+@dataclass(slots=True, kw_only=True)
+class PairingAttempt:
+    """An attempt under way.
+
+    Args:
+        started_at: when it began, seconds since the epoch; its age counts from here.
+        deadline_at: when it ends without a scan.
+    """
+
+    started_at: float
+    deadline_at: float
+    round: int = 1
+    number: int = 0
+    offer: QrOffer | None = None
+    has_offered: bool = False
+
+    def show(self, payload: str, number: int, issued_at: float) -> bool:
+        """Put a new QR on offer; return False when it is the one on offer already."""
+        if self.offer is not None and self.offer.payload == payload:
+            return False
+        lasts = FIRST_CODE_SECONDS if number == 1 else NEXT_CODE_SECONDS
+        self.number = number
+        self.has_offered = True
+        self.offer = QrOffer(
+            id=f"{int(self.started_at * 1000)}-{self.round}-{number}",
+            payload=payload,
+            round=self.round,
+            number=number,
+            issued_at=issued_at,
+            expires_at=issued_at + lasts,
+        )
+        return True
+
+    def current(self, now: float) -> QrOffer | None:
+        """Return the QR on offer, None when there is none that is still valid."""
+        if self.offer is None or now >= self.offer.expires_at:
+            return None
+        return self.offer
+
+    def next_round(self) -> None:
+        """Drop the codes of a round that is over; the next one asks WhatsApp for new ones."""
+        # A round that never got as far as a code is not a round.
+        if self.number > 0:
+            self.round += 1
+        self.withdraw()
+
+    def withdraw(self) -> None:
+        """Take the QR off offer."""
+        self.number = 0
+        self.offer = None

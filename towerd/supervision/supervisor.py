@@ -1,0 +1,246 @@
+"""All keepers: restored at the start, found by what a user calls them, closed at the end.
+
+The one rule: one account that cannot start never keeps another from starting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Iterable
+
+from sessions.states import State
+from towerd.accounts.records import AccountRecord, EventDraft
+from towerd.accounts.registry import NameTakenError
+from towerd.protocol.errors import Field, TowerError
+from towerd.supervision.keeper import Keeper, LogoutReport, Surroundings
+from towerd.supervision.names import ID_PATTERN, check_display_name, check_name, check_phone, digits_of
+
+log = logging.getLogger(__name__)
+
+_SETTLED_SECONDS = 30.0
+_LISTED_ACCOUNTS = 20
+
+
+class Supervisor:
+    """The pool of accounts.
+
+    Args:
+        around: the daemon's parts, handed to every keeper.
+    """
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._keepers: dict[str, Keeper] = {}
+        self._adding = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.start_total = 0
+        self.start_done = 0
+
+    @property
+    def keepers(self) -> list[Keeper]:
+        """All keepers by creation time, then id."""
+        return sorted(
+            self._keepers.values(), key=lambda one: (one.account.record.created_at, one.account.record.id)
+        )
+
+    def restore(self, records: Iterable[AccountRecord]) -> None:
+        """Take over the accounts of the registry and start what should run, a bounded number at a time."""
+        parallel = self._around.config.start.parallel or 4 * (os.cpu_count() or 1)
+        gate = asyncio.Semaphore(parallel)
+        for record in records:
+            keeper = Keeper(record, self._around)
+            self._keepers[record.id] = keeper
+            keeper.announce()
+            if record.desired == "running":
+                self.start_total += 1
+            task = asyncio.create_task(self._resume(keeper, gate), name=f"resume {record.name}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _resume(self, keeper: Keeper, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            try:
+                if keeper.account.record.intent == "remove":
+                    await self.remove(keeper, require_logout=False)
+                    return
+                await keeper.resume()
+                await keeper.account.until(
+                    lambda: keeper.account.state is not State.CONNECTING, _SETTLED_SECONDS
+                )
+            except (TowerError, OSError) as error:
+                log.error("%s could not be restored: %s", keeper.account.name, error)
+            finally:
+                if keeper.account.record.desired == "running":
+                    self.start_done += 1
+
+    async def add(
+        self,
+        *,
+        owner_uid: int,
+        name: str | None,
+        display_name: str | None,
+        expected_phone: str | None,
+        if_absent: bool,
+    ) -> tuple[Keeper, bool]:
+        """Add an account; it is durable when this returns.
+
+        Returns:
+            The account, and whether it was created (False when `if_absent` found it).
+
+        Raises:
+            TowerError: `invalid-field`, `account-exists`, `registry-unavailable`.
+        """
+        mistakes = check_name(name) if name is not None else []
+        mistakes += check_display_name(display_name)
+        if mistakes:
+            raise invalid(mistakes)
+        async with self._adding:
+            taken = {
+                one.account.record.name: one
+                for one in self._keepers.values()
+                if one.account.record.owner_uid == owner_uid
+            }
+            if name is None:
+                name = next(free for n in range(1, len(taken) + 2) if (free := f"account-{n}") not in taken)
+            if name in taken:
+                if if_absent:
+                    return taken[name], False
+                raise name_taken(name)
+            return await self._insert(owner_uid, name, display_name, expected_phone), True
+
+    async def _insert(
+        self, owner_uid: int, name: str, display_name: str | None, expected_phone: str | None
+    ) -> Keeper:
+        now = self._around.clock.now()
+        record = AccountRecord(
+            id=self._new_id(),
+            owner_uid=owner_uid,
+            created_at=now,
+            name=name,
+            display_name=(display_name or "").strip() or None,
+            expected_phone=expected_phone,
+            reason="never-paired",
+            since=now,
+            updated_at=now,
+        )
+        added = EventDraft(time=now, type="account.added", account_id=record.id, account_name=name, data={})
+        try:
+            await self._around.ledger.commit(lambda registry: registry.insert(record, [added]))
+        except NameTakenError:
+            raise name_taken(name) from None
+        keeper = Keeper(record, self._around)
+        self._keepers[record.id] = keeper
+        return keeper
+
+    def _new_id(self) -> str:
+        """Return a new id: `a-` and 10 characters of base 32, 50 bits."""
+        while True:
+            bits = secrets.randbits(50)
+            new = "a-" + "".join(_BASE32[bits >> shift & 31] for shift in range(0, 50, 5))
+            if new not in self._keepers:
+                return new
+
+    async def remove(self, keeper: Keeper, *, require_logout: bool) -> LogoutReport:
+        """Remove an account; return how the logout went.
+
+        Raises:
+            TowerError: `logout-failed`, `registry-unavailable`.
+        """
+        report = await keeper.remove(require_logout=require_logout)
+        self._keepers.pop(keeper.account.record.id, None)
+        return report
+
+    async def rename(self, keeper: Keeper, name: str | None, display_name: str | None) -> None:
+        """Change names.
+
+        Raises:
+            TowerError: `invalid-field`, `account-exists`, `registry-unavailable`.
+        """
+        mistakes = check_name(name) if name is not None else []
+        mistakes += check_display_name(display_name)
+        if mistakes:
+            raise invalid(mistakes)
+        columns: dict[str, str | None] = {}
+        if name is not None:
+            columns["name"] = name
+        if display_name is not None:
+            columns["display_name"] = display_name.strip() or None
+        try:
+            await keeper.set(**columns)
+        except NameTakenError:
+            raise name_taken(name or "") from None
+
+    def find(self, selector: str | None, *, caller_uid: int) -> Keeper:
+        """Return the account that a user means: by id, name, owner/name, phone or JID.
+
+        A name is looked up among the caller's own accounts first. Left out, it is the only account there is.
+
+        Raises:
+            TowerError: `account-not-found`, which lists those there are; `account-ambiguous`.
+        """
+        found = self._only() if selector is None else self._matching(selector, caller_uid)
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise self._not_found(selector)
+        names = ", ".join(sorted(f"{one.account.name} ({one.account.record.id})" for one in found))
+        what = f"{selector} names" if selector else "you see"
+        raise TowerError("account-ambiguous", f"{what} more than one account", hint=f"name one of: {names}")
+
+    def _only(self) -> list[Keeper]:
+        return self.keepers
+
+    def _matching(self, selector: str, caller_uid: int) -> list[Keeper]:
+        if ID_PATTERN.fullmatch(selector):
+            return [one for one in self.keepers if one.account.record.id == selector]
+        owner, slash, bare = selector.partition("/")
+        if slash:
+            return [one for one in self.keepers if one.account.name == bare and one.is_owned_by(owner)]
+        named = [one for one in self.keepers if one.account.name == selector]
+        own = [one for one in named if one.account.record.owner_uid == caller_uid]
+        if own or named:
+            return own or named
+        if "@" in selector:
+            return [one for one in self.keepers if one.has_address(selector)]
+        if check_phone("account", selector):
+            return []
+        digits = digits_of(selector)
+        return [one for one in self.keepers if digits_of(one.account.record.phone) == digits]
+
+    def _not_found(self, selector: str | None) -> TowerError:
+        names = [one.account.name for one in self.keepers]
+        shown = ", ".join(names[:_LISTED_ACCOUNTS]) + (", …" if len(names) > _LISTED_ACCOUNTS else "")
+        if not names:
+            return TowerError(
+                "account-not-found",
+                f"no account {selector}" if selector else "there is no account",
+                hint="there are none; add one: towerctl add NAME",
+            )
+        return TowerError("account-not-found", f"no account {selector}", hint=f"accounts: {shown}")
+
+    async def close(self) -> None:
+        """End all workers; nothing is logged out and nothing is forgotten."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*(keeper.close() for keeper in self._keepers.values()))
+
+
+_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+def invalid(mistakes: list[Field]) -> TowerError:
+    """Return the error that names every bad field."""
+    words = "; ".join(f"{bad.field}: {bad.why}" for bad in mistakes)
+    return TowerError("invalid-field", words, fields=tuple(mistakes))
+
+
+def name_taken(name: str) -> TowerError:
+    """Return the error for a name that the owner uses already."""
+    return TowerError(
+        "account-exists",
+        f"you have an account {name} already",
+        hint="choose another name, or use --if-absent",
+    )

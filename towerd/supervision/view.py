@@ -1,0 +1,112 @@
+"""How a kept account looks to clients.
+
+The one rule: nothing secret is in it; a QR is announced by its number and expiry, never by its payload.
+"""
+
+from __future__ import annotations
+
+import pwd
+
+import msgspec
+
+from sessions.states import State
+from towerd.clock import rfc3339, rfc3339_or_none
+from towerd.protocol import types as wire
+from towerd.supervision.keeper import Keeper
+from towerd.supervision.pairing import CODES_PER_ROUND
+
+
+def owner_name(uid: int) -> str:
+    """Return a user's name, or the number when nobody has it any more."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def account_to_wire(keeper: Keeper, now: float, *, with_worker: bool = False) -> wire.Account:
+    """Shape one account for clients."""
+    record = keeper.account.record
+    return wire.Account(
+        id=record.id,
+        name=record.name,
+        display_name=record.display_name,
+        owner=owner_name(record.owner_uid),
+        owner_uid=record.owner_uid,
+        primary=record.is_primary,
+        state=record.state,
+        reason=record.reason,
+        action=keeper.action(),
+        since=rfc3339(record.since),
+        desired=record.desired,
+        health=health(keeper),
+        jid=record.jid,
+        lid=record.lid,
+        phone=record.phone,
+        device_number=record.device_number,
+        push_name=record.push_name,
+        business_name=record.business_name,
+        platform=record.platform,
+        pairing=pairing_to_wire(keeper, now),
+        reconnect=reconnect_to_wire(keeper),
+        worker=worker_to_wire(keeper) if with_worker else msgspec.UNSET,
+        created_at=rfc3339(record.created_at),
+        updated_at=rfc3339(record.updated_at),
+        last_connected_at=rfc3339_or_none(record.last_connected_at),
+        last_disconnected_at=rfc3339_or_none(record.last_disconnected_at),
+        last_seen_at=rfc3339_or_none(record.last_seen_at),
+        last_activity_at=rfc3339_or_none(record.last_activity_at),
+    )
+
+
+def health(keeper: Keeper) -> wire.Health:
+    """Return the health level that the state alone gives."""
+    match keeper.account.state:
+        case State.UNPAIRED | State.STOPPED:
+            return "inactive"
+        case State.FAILED:
+            return "critical"
+        case State.RECONNECTING | State.LOGGED_OUT:
+            return "critical" if keeper.is_tired else "warning"
+        case _:
+            return "healthy"
+
+
+def pairing_to_wire(keeper: Keeper, now: float) -> wire.Pairing | None:
+    """Shape the pairing attempt, None when there is none."""
+    attempt = keeper.account.attempt
+    if attempt is None:
+        return None
+    offer = attempt.current(now)
+    return wire.Pairing(
+        method="qr",
+        round=attempt.round,
+        number=attempt.number,
+        count=CODES_PER_ROUND,
+        issued_at=rfc3339(offer.issued_at) if offer else None,
+        expires_at=rfc3339(offer.expires_at) if offer else None,
+        expires_in_seconds=round(offer.expires_at - now, 3) if offer else None,
+        deadline_at=rfc3339(attempt.deadline_at),
+    )
+
+
+def reconnect_to_wire(keeper: Keeper) -> wire.Reconnect | None:
+    """Shape the reconnect schedule, None while there is nothing to reconnect."""
+    retry = keeper.account.retry
+    if retry is None:
+        return None
+    return wire.Reconnect(attempt=retry.attempt, next_attempt_at=rfc3339_or_none(retry.next_attempt_at))
+
+
+def worker_to_wire(keeper: Keeper) -> wire.Worker | None:
+    """Shape the worker process, None when there is none."""
+    carrier = keeper.carrier
+    if carrier.worker is None:
+        return None
+    return wire.Worker(
+        state=carrier.worker.state.value,
+        pid=carrier.worker.pid,
+        restarts=carrier.starts - 1,
+        memory_bytes=carrier.worker.memory_bytes(),
+        since=rfc3339(carrier.since),
+    )
