@@ -26,7 +26,7 @@ from towerd.events import EventStream
 from towerd.paths import Paths
 from towerd.rpc.call import Services
 from towerd.rpc.server import Server, bind
-from towerd.supervision.keeper import Surroundings
+from towerd.supervision.lifecycle import Surroundings
 from towerd.supervision.names import ID_PATTERN
 from towerd.supervision.spawn import Spawner
 from towerd.supervision.supervisor import Supervisor

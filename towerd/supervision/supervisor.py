@@ -15,7 +15,8 @@ from sessions.states import State
 from towerd.accounts.records import AccountRecord, EventDraft
 from towerd.accounts.registry import NameTakenError
 from towerd.protocol.errors import Field, TowerError
-from towerd.supervision.keeper import Keeper, LogoutReport, Surroundings
+from towerd.supervision.keeper import Keeper, LogoutReport
+from towerd.supervision.lifecycle import Surroundings
 from towerd.supervision.names import ID_PATTERN, check_display_name, check_name, check_phone, digits_of
 
 log = logging.getLogger(__name__)

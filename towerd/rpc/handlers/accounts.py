@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from sessions.states import LINKED_STATES, State
 from towerd.clock import rfc3339
@@ -162,6 +163,9 @@ async def wait(call: Call, params: m.Wait) -> m.WaitResult:
         return False
 
     ended = await account.until(over, params.timeout_seconds or None)
+    # What a script was told must still be so after a power cut; a full disk is no reason to keep it waiting.
+    with contextlib.suppress(TowerError):
+        await call.services.ledger.settle()
     view = _view(call, keeper)
     if not ended:
         return m.WaitResult(account=view, outcome="timeout")
