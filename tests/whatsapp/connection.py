@@ -56,6 +56,10 @@ class Connection:
         """Return the `phone:device` of a logged-in connection, for counters."""
         return f"{self.phone}:{self.device}"
 
+    @property
+    def is_closed(self) -> bool:
+        return self._websocket.is_closed
+
     def encrypt_with(self, transport: Transport) -> None:
         """From now on frames are encrypted."""
         self._transport = transport
@@ -138,6 +142,7 @@ class Connection:
     def go_half_open(self) -> None:
         """From now on swallow everything: nothing is answered, nothing is closed."""
         self.is_half_open = True
+        self._websocket.fall_silent()
 
     def lost(self) -> None:
         """Note that the line is gone."""

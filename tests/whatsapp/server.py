@@ -157,6 +157,8 @@ class Server:
             self._refuse(connection, refusal)
             return
         await self.faults.until_success()
+        if connection.is_closed:
+            raise NoiseError("the client gave up while its login was held")
         handset = self.ledger.handsets.get(phone)
         if handset is None or number not in handset.devices:
             self._refuse(connection, failure(LOGGED_OUT))

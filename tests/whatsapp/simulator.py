@@ -50,7 +50,7 @@ class Simulator:
     """A simulator in `directory`. Use `Simulator.start`; as a context manager it stops at the end."""
 
     def __init__(self, directory: Path, options: list[str]) -> None:
-        self.directory = directory
+        self.directory = directory.absolute()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 

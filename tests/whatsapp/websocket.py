@@ -47,6 +47,15 @@ class WebSocket:
     def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._is_silent = False
+
+    @property
+    def is_closed(self) -> bool:
+        return self._writer.transport.is_closing()
+
+    def fall_silent(self) -> None:
+        """Never write again, and take no close for an answer: what a half-open line looks like."""
+        self._is_silent = True
 
     def send(self, data: bytes) -> None:
         """Send one binary message; nothing happens on a closed line."""
@@ -62,7 +71,7 @@ class WebSocket:
         message = bytearray()
         while True:
             is_final, opcode, data = await self._frame()
-            if opcode == _CLOSE:
+            if opcode == _CLOSE and not self._is_silent:
                 self._write(_CLOSE, data[:2])
                 return None
             if opcode == _PING:
@@ -73,7 +82,7 @@ class WebSocket:
                     raise WebSocketError("message is too long")
                 if is_final:
                     return bytes(message)
-            elif opcode != _PONG:
+            elif opcode not in (_PONG, _CLOSE):
                 raise WebSocketError(f"unknown opcode {opcode}")
 
     def close(self) -> None:
@@ -86,7 +95,7 @@ class WebSocket:
         self._writer.transport.abort()
 
     def _write(self, opcode: int, data: bytes) -> None:
-        if not self._writer.transport.is_closing():
+        if not self._is_silent and not self.is_closed:
             self._writer.write(_header(opcode, len(data)) + data)
 
     async def _frame(self) -> tuple[bool, int, bytes]:

@@ -1,4 +1,4 @@
-"""A second, independent client pairs with the simulator: what satisfies two libraries is not one library's quirk."""
+"""A second, independent client pairs too: what satisfies two libraries is not the quirk of one."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_baileys_pairs_opens_and_logs_out(simulator: Simulator, client: subproce
     scanned = simulator.scan(next_event(client, "qr")["qr"], PHONE)
     assert next_event(client, "close")["code"] == 515
     assert next_event(client, "open")["jid"] == scanned["jid"]
-    assert [PHONE] == [session["phone"] for session in simulator.sessions()]
+    assert [session["phone"] for session in simulator.sessions()] == [PHONE]
     assert client.stdin is not None
     client.stdin.write("logout\n")
     client.stdin.flush()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -294,8 +297,46 @@ def test_used_and_unknown_qr_are_refused(simulator: Simulator, linked: BareClien
     assert refused.value.reason == "unknown"
 
 
+def test_two_phones_cannot_scan_one_qr(simulator: Simulator, start_client: Callable[..., BareClient]) -> None:
+    qr = start_client().wait("QR")["qr"]
+    with ThreadPoolExecutor() as phones:
+        scans = [phones.submit(refusal_of_scan, simulator, qr) for _ in range(4)]
+    reasons = sorted(scan.result() for scan in scans)
+    assert reasons[0] == ""
+    assert set(reasons[1:]) <= {"used", "unknown"}
+    assert len(simulator.devices(PHONE)) == 1
+
+
+def test_client_killed_before_it_confirms_takes_no_slot(
+    simulator: Simulator, start_client: Callable[..., BareClient]
+) -> None:
+    client = start_client()
+    qr = client.wait("QR")["qr"]
+    os.kill(client.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor() as phones:
+        scan = phones.submit(refusal_of_scan, simulator, qr)
+        simulator.wait_for(lambda each: each.devices(PHONE))
+        client.kill()
+        assert scan.result() == "unconfirmed"
+    assert simulator.devices(PHONE) == []
+
+
+def test_held_login_of_a_killed_client_is_no_login(
+    simulator: Simulator, linked: BareClient, start_client: Callable[..., BareClient]
+) -> None:
+    linked.kill()
+    simulator.wait_offline(PHONE)
+    simulator.hold_success()
+    newcomer = start_client()
+    simulator.wait_for(lambda each: [line for line in each.connections() if line["kind"] == "login"])
+    newcomer.kill()
+    simulator.hold_success(False)
+    simulator.wait_for(lambda each: not each.connections())
+    assert simulator.log()["counters"]["logins"] == {f"{PHONE}:1": 1}
+
+
 def test_fifth_device_is_refused(simulator: Simulator, start_client: Callable[..., BareClient]) -> None:
-    clients = [start_client(f"account{number}") for number in range(5)]
+    clients = [start_client(f"account{number}.sqlite") for number in range(5)]
     for number, client in enumerate(clients[:4], start=1):
         assert number == simulator.scan(client.wait("QR")["qr"], PHONE)["device"]
     with pytest.raises(SimulatorError) as refused:
