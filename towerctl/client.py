@@ -1,0 +1,385 @@
+"""The typed client: one method per RPC, over a blocking socket.
+
+The one rule: an answer is returned as the daemon sent it, an error becomes a `Failure`, and no call waits
+longer than its time limit. Standard library only, and little of it: this is on the path of every command.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from towerctl.exits import Failure, from_wire
+from towerctl.sockets import mute
+from towerd.protocol.version import API_MAJOR
+
+if TYPE_CHECKING:
+    from towerctl import results
+
+# How many requests `call_each` keeps on their way; towerd answers `too-busy` well above this.
+_WINDOW = 8
+_TICK_SECONDS = 1.0
+_CHUNK_BYTES = 1 << 18
+_GRACE_SECONDS = 10.0
+"""Added to a time limit that the daemon keeps, before the daemon itself is called mute."""
+
+_VERSION_REQUEST_ID = 0
+_NOTHING: Mapping[str, Any] = {}
+
+
+class Disconnected(Failure):
+    """The daemon closed the connection: it ended, or it dropped us."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            "unreachable",
+            f"towerd at {path} closed the connection before it answered",
+            hint="see why: systemctl status towerd",
+        )
+
+
+class Client:
+    """A connection to towerd.
+
+    Args:
+        connection: a connected socket; the client closes it.
+        path: where it is connected to, for messages.
+        timeout_seconds: limit for a call that names none; None waits for ever.
+        warn: told once when the daemon speaks another major version of the API.
+        trace: told about every answer: method and time, never its content.
+        tick: called every second that an answer is waited for.
+    """
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        *,
+        path: str,
+        timeout_seconds: float | None,
+        warn: Callable[[str], None] = lambda text: None,
+        trace: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.path = path
+        self.tick: Callable[[], None] | None = None
+        self._connection = connection
+        self._timeout_seconds = timeout_seconds
+        self._warn = warn
+        self._trace = trace
+        self._buffer = bytearray()
+        self._answers: dict[int, Mapping[str, Any]] = {}
+        self._notifications: deque[Mapping[str, Any]] = deque()
+        self._last_id = _VERSION_REQUEST_ID
+
+    def close(self) -> None:
+        """Close the connection; the daemon drops its subscriptions."""
+        self._connection.close()
+
+    # -- one method per RPC -------------------------------------------------------------------------------
+
+    def daemon_version(self) -> results.VersionResult:
+        """Ask what runs."""
+        answer: results.VersionResult = self._ask("daemon.version", _NOTHING)
+        return answer
+
+    def daemon_status(self) -> results.StatusResult:
+        """Ask how the daemon is."""
+        answer: results.StatusResult = self._ask("daemon.status", _NOTHING)
+        return answer
+
+    def account_list(self, *, states: Sequence[str] | None = None) -> results.AccountsResult:
+        """List accounts in order of creation."""
+        answer: results.AccountsResult = self._ask(
+            "account.list", {"state": list(states) if states else None}
+        )
+        return answer
+
+    def account_get(self, account: str | None) -> results.AccountHistoryResult:
+        """Get one account with its last transitions."""
+        answer: results.AccountHistoryResult = self._ask("account.get", {"account": account})
+        return answer
+
+    def account_add(
+        self,
+        name: str | None,
+        *,
+        display_name: str | None = None,
+        pair: bool = True,
+        phone: str | None = None,
+        expect_phone: str | None = None,
+        if_absent: bool = False,
+    ) -> results.AddResult:
+        """Add an account."""
+        answer: results.AddResult = self._ask(
+            "account.add",
+            {
+                "name": name,
+                "display_name": display_name,
+                "pair": pair,
+                "phone": phone,
+                "expect_phone": expect_phone,
+                "if_absent": if_absent or None,
+            },
+        )
+        return answer
+
+    def account_rename(self, account: str | None, name: str) -> results.AccountResult:
+        """Give an account another name."""
+        answer: results.AccountResult = self._ask("account.set", {"account": account, "name": name})
+        return answer
+
+    def account_pair(
+        self, account: str | None, *, phone: str | None = None, new_phone: bool = False
+    ) -> results.PairResult:
+        """Begin a new pairing attempt."""
+        answer: results.PairResult = self._ask(
+            "account.pair", {"account": account, "phone": phone, "new_phone": new_phone or None}
+        )
+        return answer
+
+    def account_qr(
+        self,
+        account: str | None,
+        *,
+        wait_seconds: float,
+        newer_than: str | None = None,
+        rendering: Mapping[str, Any],
+    ) -> results.QrResult:
+        """Get the current QR, waiting for it; an unpaired account begins pairing.
+
+        Args:
+            account: which.
+            wait_seconds: how long the daemon waits before it answers without one.
+            newer_than: id of the QR seen last; the answer waits for another.
+            rendering: format, scale, border, invert, where not the daemon's defaults.
+        """
+        answer: results.QrResult = self._ask(
+            "account.qr",
+            {
+                "account": account,
+                "wait_seconds": wait_seconds,
+                "newer_than": newer_than,
+                "start": newer_than is None or None,
+                **rendering,
+            },
+            within_seconds=wait_seconds + _GRACE_SECONDS,
+        )
+        return answer
+
+    def account_logout(self, account: str) -> results.LogoutResult:
+        """Log out at WhatsApp and keep the account."""
+        answer: results.LogoutResult = self._ask("account.logout", {"account": account})
+        return answer
+
+    def account_unpair(self, account: str) -> results.AccountResult:
+        """Forget the linked device here."""
+        answer: results.AccountResult = self._ask("account.unpair", {"account": account})
+        return answer
+
+    def account_remove(
+        self, account: str, *, require_logout: bool = False, if_present: bool = False
+    ) -> results.RemoveResult:
+        """Log out and delete the account."""
+        answer: results.RemoveResult = self._ask(
+            "account.remove",
+            {"account": account, "require_logout": require_logout or None, "if_present": if_present or None},
+        )
+        return answer
+
+    def account_wait(
+        self, account: str | None, states: Sequence[str], *, timeout_seconds: float
+    ) -> results.WaitResult:
+        """Wait until the account is in one of the states; a timeout of 0 means for ever."""
+        answer: results.WaitResult = self._ask(
+            "account.wait",
+            {"account": account, "states": list(states), "timeout_seconds": timeout_seconds},
+            within_seconds=timeout_seconds + _GRACE_SECONDS if timeout_seconds else 0,
+        )
+        return answer
+
+    def event_list(
+        self,
+        *,
+        account: str | None = None,
+        types: Sequence[str] | None = None,
+        since: int | str | None = None,
+        limit: int | None = None,
+    ) -> results.EventsResult:
+        """List past events, oldest first."""
+        answer: results.EventsResult = self._ask(
+            "event.list",
+            {"account": account, "types": list(types) if types else None, "since": since, "limit": limit},
+        )
+        return answer
+
+    def event_subscribe(
+        self,
+        *,
+        account: str | None = None,
+        types: Sequence[str] | None = None,
+        since: int | str | None = None,
+    ) -> results.SubscribeResult:
+        """Ask for events as they happen; `notifications` has them."""
+        answer: results.SubscribeResult = self._ask(
+            "event.subscribe", {"account": account, "types": list(types) if types else None, "since": since}
+        )
+        return answer
+
+    def notifications(self) -> Iterator[Mapping[str, Any]]:
+        """Yield the parameters of every notification, for ever.
+
+        Raises:
+            Disconnected: the daemon closed the connection.
+        """
+        while True:
+            while self._notifications:
+                params = self._notifications.popleft().get("params")
+                if isinstance(params, dict):
+                    yield params
+            self._read_some(None, limit_seconds=0)
+
+    # -- JSON-RPC -----------------------------------------------------------------------------------------
+
+    def call(
+        self, method: str, params: Mapping[str, Any] = _NOTHING, *, within_seconds: float | None = None
+    ) -> Any:
+        """Call a method and return its result.
+
+        Args:
+            method: its name.
+            params: by name.
+            within_seconds: a limit other than the client's; 0 waits for ever.
+
+        Raises:
+            Failure: the daemon answered with an error, not at all, or with what is not an answer.
+        """
+        request_id, sent_at = self._send(method, params)
+        return self._result(request_id, method, sent_at, within_seconds)
+
+    def _ask(self, method: str, params: Mapping[str, Any], within_seconds: float | None = None) -> Any:
+        """Call a method with those parameters that are not None."""
+        given = {name: value for name, value in params.items() if value is not None}
+        return self.call(method, given, within_seconds=within_seconds)
+
+    def call_each(
+        self, method: str, all_params: Sequence[Mapping[str, Any]]
+    ) -> Iterator[Mapping[str, Any] | Failure]:
+        """Call a method once for each set of parameters, several at a time; yield in the order given.
+
+        An error of the daemon is yielded, not raised: one account does not keep another from its turn.
+        """
+        under_way: deque[tuple[int, float]] = deque()
+        sent = 0
+        while sent < len(all_params) or under_way:
+            while sent < len(all_params) and len(under_way) < _WINDOW:
+                under_way.append(self._send(method, all_params[sent]))
+                sent += 1
+            request_id, sent_at = under_way.popleft()
+            try:
+                yield self._result(request_id, method, sent_at, None)
+            except Failure as failure:
+                if failure.slug in {"unreachable", "bad-answer"}:
+                    raise
+                yield failure
+
+    def _send(self, method: str, params: Mapping[str, Any]) -> tuple[int, float]:
+        lines = b""
+        if self._last_id == _VERSION_REQUEST_ID:
+            # Rides along with the first request, so that knowing the daemon's API costs no round trip.
+            lines = _request_line(_VERSION_REQUEST_ID, "daemon.version", {})
+        self._last_id += 1
+        lines += _request_line(self._last_id, method, params)
+        self._connection.settimeout(self._timeout_seconds)
+        try:
+            self._connection.sendall(lines)
+        except TimeoutError:
+            raise mute(self.path, self._timeout_seconds or 0) from None
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # what the daemon said before it hung up is still there to be read
+        return self._last_id, time.monotonic()
+
+    def _result(self, request_id: int, method: str, sent_at: float, within_seconds: float | None) -> Any:
+        limit = self._timeout_seconds if within_seconds is None else within_seconds
+        while request_id not in self._answers:
+            self._read_some(sent_at + limit if limit else None, limit_seconds=limit or 0)
+        answer = self._answers.pop(request_id)
+        self._trace(f"{method}: {(time.monotonic() - sent_at) * 1000:.1f} ms")
+        error = answer.get("error")
+        if isinstance(error, dict):
+            raise from_wire(error)
+        result = answer.get("result")
+        if not isinstance(result, dict):
+            raise self._bad_answer()
+        return result
+
+    def _read_some(self, give_up_at: float | None, *, limit_seconds: float) -> None:
+        """Read what there is and sort it; return after a second without anything, for the tick."""
+        remaining = None if give_up_at is None else give_up_at - time.monotonic()
+        if remaining is not None and remaining <= 0:
+            raise mute(self.path, limit_seconds)
+        if self.tick is not None:
+            remaining = _TICK_SECONDS if remaining is None else min(remaining, _TICK_SECONDS)
+        self._connection.settimeout(remaining)
+        try:
+            chunk = self._connection.recv(_CHUNK_BYTES)
+        except TimeoutError:
+            if self.tick is not None:
+                self.tick()
+            return
+        except ConnectionResetError:
+            chunk = b""
+        if not chunk:
+            raise Disconnected(self.path)
+        self._buffer += chunk
+        if b"\n" not in chunk:
+            return
+        *lines, rest = self._buffer.split(b"\n")
+        self._buffer = rest
+        for line in lines:
+            self._sort(line)
+
+    def _sort(self, line: bytes | bytearray) -> None:
+        try:
+            message = json.loads(line)
+        except ValueError:
+            raise self._bad_answer() from None
+        if not isinstance(message, dict):
+            raise self._bad_answer()
+        if "method" in message:
+            self._notifications.append(message)
+        elif message.get("id") == _VERSION_REQUEST_ID:
+            self._check_version(message)
+        elif isinstance(message.get("id"), int):
+            self._answers[message["id"]] = message
+        elif isinstance(message.get("error"), dict):
+            # Without an id: the daemon could not even read the request.
+            raise from_wire(message["error"])
+        else:
+            raise self._bad_answer()
+
+    def _check_version(self, answer: Mapping[str, Any]) -> None:
+        try:
+            major = answer["result"]["api"]["major"]
+        except (KeyError, TypeError):
+            return
+        if major != API_MAJOR:
+            older = "towerctl" if major > API_MAJOR else "towerd"
+            self._warn(f"towerd speaks API {major}, this towerctl API {API_MAJOR}; update {older}")
+
+    def _bad_answer(self) -> Failure:
+        return Failure(
+            "bad-answer",
+            f"what answers at {self.path} does not speak the protocol of towerd",
+            hint="is this the socket of towerd?",
+        )
+
+
+def _request_line(request_id: int, method: str, params: Mapping[str, Any]) -> bytes:
+    request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
+    try:
+        return json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:
+        raise Failure("usage", "an argument is not valid UTF-8") from None

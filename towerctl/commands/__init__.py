@@ -1,0 +1,25 @@
+"""The commands, one file per family of verbs; each is loaded when it is asked for."""
+
+from __future__ import annotations
+
+COMMANDS = {
+    "list": "accounts:list_accounts",
+    "show": "accounts:show",
+    "add": "accounts:add",
+    "rename": "accounts:rename",
+    "remove": "accounts:remove",
+    "qr": "qr:qr",
+    "pair": "pairing:pair",
+    "unpair": "pairing:unpair",
+    "logout": "pairing:logout",
+    "wait": "waiting:wait",
+    "start": "running:start",
+    "stop": "running:stop",
+    "restart": "running:restart",
+    "events": "events:events",
+    "status": "daemon:status",
+    "version": "daemon:version",
+    "rpc": "daemon:rpc",
+    "completion": "completion:completion",
+}
+"""Command → module and function, in the order of the manual."""

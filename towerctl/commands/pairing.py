@@ -1,0 +1,70 @@
+"""`pair`, `unpair`, `logout`: linking a device, forgetting it, unlinking it."""
+
+from __future__ import annotations
+
+import click
+
+from towerctl import views
+from towerctl.app import App
+from towerctl.client import Client
+from towerctl.exits import Failure
+from towerctl.options import account_argument, command
+from towerctl.output import Result
+
+
+@command("pair", examples=["towerctl pair shop", "towerctl pair shop --new-phone"])
+@account_argument()
+@click.option("--phone", metavar="NUMBER", help="get a code to type on this phone, instead of a QR")
+@click.option("--new-phone", is_flag=True, help="take another phone than the one linked before")
+@click.pass_obj
+def pair(app: App, *, account: str | None, phone: str | None, new_phone: bool) -> Result:
+    """Begin a new pairing attempt.
+
+    `towerctl qr` then shows the QR; with --phone a code is printed instead.
+    """
+    return Result(app.connect().account_pair(account, phone=phone, new_phone=new_phone), views.pairing_begun)
+
+
+@command("unpair", examples=["towerctl unpair shop --yes"])
+@account_argument(required=True)
+@click.option("-y", "--yes", is_flag=True, help="do not ask")
+@click.pass_obj
+def unpair(app: App, *, account: str, yes: bool) -> Result:
+    """Forget the linked device here only.
+
+    WhatsApp is not told: the phone still lists the device. To unlink it there too, use `towerctl logout`.
+    """
+    has_to_ask = app.require_yes("unpair", yes=yes)
+    client = app.connect()
+    if has_to_ask:
+        app.ask(f"Forget the device of {_who(client, account)} here, without telling WhatsApp?")
+    return Result(client.account_unpair(account), views.unpaired)
+
+
+@command("logout", examples=["towerctl logout shop --yes"])
+@account_argument(required=True)
+@click.option("-y", "--yes", is_flag=True, help="do not ask")
+@click.pass_obj
+def logout(app: App, *, account: str, yes: bool) -> Result:
+    """Log out at WhatsApp and keep the account.
+
+    When WhatsApp does not confirm it, nothing is wiped (exit 1).
+    """
+    has_to_ask = app.require_yes("logout", yes=yes)
+    client = app.connect()
+    if has_to_ask:
+        app.ask(f"Log {_who(client, account)} out at WhatsApp?")
+    answer = client.account_logout(account)
+    if answer["logout"] in {"failed", "unknown"}:
+        name = answer["account"]["name"]
+        raise Failure(
+            "logout-failed",
+            f"{name}: WhatsApp did not confirm the logout; nothing was wiped",
+            hint=f"try again, or forget it here only: towerctl unpair {name}",
+        )
+    return Result(answer, views.logged_out)
+
+
+def _who(client: Client, account: str) -> str:
+    found = client.account_get(account)["account"]
+    return f"{found['name']} ({views.title(found)}, {found['state']})"

@@ -1,0 +1,68 @@
+"""`wait`: until an account is where it should be."""
+
+from __future__ import annotations
+
+import click
+
+from towerctl.app import App
+from towerctl.exits import Failure
+from towerctl.options import account_argument, command
+from towerctl.output import Result
+from towerctl.states import check_states
+from towerctl.views import account_line, state_words
+
+DEFAULT_TIMEOUT_SECONDS = 300.0
+
+
+@command(
+    "wait",
+    timeout_help="give up after this long (exit 7); 0 waits for ever  [default: 300]",
+    examples=["towerctl wait shop --for connected", "towerctl wait shop --for connected,failed --timeout 60"],
+)
+@account_argument()
+@click.option(
+    "--for",
+    "states",
+    metavar="STATE[,STATE]",
+    required=True,
+    multiple=True,
+    help="what to wait for; any of them",
+)
+@click.pass_obj
+def wait(app: App, *, account: str | None, states: tuple[str, ...]) -> Result:
+    """Wait until an account is in a state.
+
+    Exits 0 at once when it is already; 7 when the time is over; 8 when the state cannot come without a human;
+    5 when the account is gone.
+
+    States: unpaired, pairing, authenticated, connecting, connected, reconnecting, logged_out, stopped,
+    failed.
+    """
+    wanted = check_states(name.strip() for given in states for name in given.split(","))
+    limit = app.timeout_seconds(DEFAULT_TIMEOUT_SECONDS)
+    client = app.connect()
+    words = " or ".join(wanted)
+    with app.waiting(client, f"waiting for {words}"):
+        answer = client.account_wait(account, wanted, timeout_seconds=limit)
+    found = answer["account"]
+    match answer["outcome"]:
+        case "timeout":
+            raise Failure(
+                "timed-out",
+                f"{found['name']} is {state_words(found)}, not {words}, after {limit:g} s",
+                hint=found["action"] or f"towerctl show {found['name']}",
+            )
+        case "needs-human":
+            raise Failure(
+                "needs-human",
+                f"{found['name']} is {state_words(found)}; {words} cannot come by itself",
+                hint=found["action"] or f"towerctl show {found['name']}",
+            )
+        case "reached":
+            return Result(answer, account_line)
+        case other:
+            raise Failure(
+                "bad-answer",
+                f"towerd knows an outcome that this towerctl does not: {other}",
+                hint="update towerctl",
+            )

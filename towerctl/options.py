@@ -1,0 +1,153 @@
+"""The options that every command takes, before and after its name.
+
+The one rule: an option given after the command wins over the same one before it; what is not given changes
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from towerctl.exits import Failure
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+DEFAULT_TIMEOUT_SECONDS = 60.0
+MAX_TIMEOUT_SECONDS = 86400.0
+"""The longest that `account.wait` and `account.qr` take; 0 is for ever."""
+
+
+class Settings:
+    """The shared options of one invocation."""
+
+    def __init__(self) -> None:
+        self.socket: str | None = None
+        self.scope: str | None = None
+        self.as_json = False
+        self.timeout_seconds: float | None = None
+        self.no_color = False
+        self.quiet = False
+        self.verbose = 0
+
+
+class Command(click.Command):
+    """A command that takes the shared options too.
+
+    Args:
+        examples: command lines for the help.
+        timeout_help: what --timeout means for this command, when not the usual.
+    """
+
+    def __init__(
+        self, *args: Any, examples: Sequence[str] = (), timeout_help: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+        self.params.extend(shared_options(timeout_help))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the command's own options, the shared ones, and the examples."""
+        write_options(self, ctx, formatter)
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+
+
+class SharedOption(click.Option):
+    """An option that every command takes; kept apart in the help."""
+
+
+def command(
+    name: str, *, examples: Sequence[str], timeout_help: str | None = None
+) -> Callable[[Callable[..., Any]], Command]:
+    """Make a function a command with the shared options."""
+    return click.command(name, cls=Command, examples=examples, timeout_help=timeout_help)
+
+
+def account_argument(*, required: bool = False) -> Callable[[_F], _F]:
+    """Add ACCOUNT; left out, the daemon takes the only account there is."""
+    return click.argument(
+        "account",
+        metavar="ACCOUNT" if required else "[ACCOUNT]",
+        required=required,
+        shell_complete=complete_accounts,
+    )
+
+
+def write_options(owner: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    """Write the help of a command's options in two sections."""
+    help_option = owner.get_help_option(ctx)
+    own: list[tuple[str, str]] = []
+    shared: list[tuple[str, str]] = []
+    for param in owner.get_params(ctx):
+        record = param.get_help_record(ctx)
+        if record is not None and isinstance(param, click.Option):
+            is_shared = isinstance(param, SharedOption) or param is help_option
+            (shared if is_shared else own).append(record)
+    for title, records in (("Options", own), ("Global options", shared)):
+        if records:
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def shared_options(timeout_help: str | None = None) -> list[click.Parameter]:
+    """Return the shared options."""
+    usual = f"give up after this long; 0 waits for ever  [default: {DEFAULT_TIMEOUT_SECONDS:g}]"
+    return [
+        _option("--socket", metavar="PATH", help="the daemon's socket  [env: TOWER_SOCKET]"),
+        _option("--user", "user", is_flag=True, help="only the daemon of your own user"),
+        _option("--system", "system", is_flag=True, help="only the daemon of the system"),
+        _option("--json", "as_json", is_flag=True, help="print the daemon's answer as JSON"),
+        _option(
+            "--timeout",
+            "timeout_seconds",
+            metavar="SECONDS",
+            type=float,
+            help=timeout_help or usual,
+        ),
+        _option("--no-color", "no_color", is_flag=True, help="no colours  [env: NO_COLOR]"),
+        _option("-q", "--quiet", "quiet", is_flag=True, help="no notes on standard error"),
+        _option(
+            "-v", "--verbose", "verbose", count=True, help="say which socket and how long; -vv for tracebacks"
+        ),
+        _option("--version", "version", is_flag=True, is_eager=True, help="print the version of towerctl"),
+    ]
+
+
+def _option(*names: str, **attributes: Any) -> SharedOption:
+    return SharedOption(names, expose_value=False, callback=_store, **attributes)
+
+
+def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value is None or value is False or ctx.resilient_parsing:
+        return
+    settings: Settings = ctx.obj.settings
+    match param.name:
+        case "user" | "system":
+            if settings.scope not in {None, param.name}:
+                raise Failure("usage", "--user and --system exclude each other")
+            settings.scope = param.name
+        case "verbose":
+            settings.verbose += value
+        case "timeout_seconds" if not 0 <= value <= MAX_TIMEOUT_SECONDS:
+            raise Failure("usage", f"--timeout takes 0 to {MAX_TIMEOUT_SECONDS:.0f} seconds")
+        case "version":
+            ctx.obj.print_version()
+            ctx.exit()
+        case str() as name:
+            setattr(settings, name, value)
+
+
+def complete_accounts(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer the names of accounts to the shell; nothing when the daemon does not answer at once."""
+    from click.shell_completion import CompletionItem
+
+    from towerctl.app import account_names
+
+    return [CompletionItem(name) for name in account_names() if name.startswith(incomplete)]

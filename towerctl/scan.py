@@ -1,0 +1,241 @@
+"""Showing a QR until somebody has scanned it: once, or at each rotation.
+
+The one rule: a QR is shown only while it can be scanned; the payload goes to the file or to standard output
+that was asked for, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from towerctl.exits import Failure, Signalled
+from towerctl.options import MAX_TIMEOUT_SECONDS
+from towerctl.output import Block, Clear, Note, Raw, Result, Stream
+from towerctl.views import state_words
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from towerctl import results
+    from towerctl.app import App
+    from towerctl.client import Client
+    from towerctl.files import ReplacedFile
+
+DEFAULT_TIMEOUT_SECONDS = 30.0
+STEPS = "on the phone: WhatsApp > Linked devices > Link a device > scan"
+
+# How long one question to the daemon lasts while following: a scan is noticed after as much at the latest.
+_LOOK_SECONDS = 2.0
+# The next QR comes as the last one expires; a file is taken away only when it does not come.
+_ROTATION_GRACE_SECONDS = 1.0
+_LEAST_LOOK_SECONDS = 0.2
+_NO_QR_YET = "none"
+
+_SCANNED_STATES = frozenset({"authenticated", "connecting", "connected", "reconnecting"})
+_FINISHING_STATES = frozenset({"connecting", "reconnecting"})
+_WAITED_FOR = ("connected", "failed", "pairing", "stopped", "unpaired")
+
+
+class Picture:
+    """What is wanted of a QR.
+
+    Args:
+        rendering: format, scale, border, invert, as the daemon takes them.
+        file: where it goes; None is standard output.
+        is_drawing: whether it is drawn for the eye, and not written for another program.
+        keep: leave the file when the QR in it is of no use any more.
+    """
+
+    def __init__(
+        self,
+        rendering: Mapping[str, Any],
+        *,
+        file: ReplacedFile | None = None,
+        is_drawing: bool = False,
+        keep: bool = False,
+    ) -> None:
+        self.rendering = rendering
+        self.file = file
+        self.is_drawing = is_drawing
+        self._keep = keep
+
+    def save(self, qr: results.Qr) -> None:
+        """Write the file, if one is wanted."""
+        if self.file is not None:
+            self.file.write(payload(qr))
+
+    def withdraw(self) -> None:
+        """Remove the file, unless it is to be kept."""
+        if self.file is not None and not self._keep:
+            self.file.remove()
+
+
+def payload(qr: results.Qr) -> bytes:
+    """Return the QR as the bytes that were asked for."""
+    if qr["encoding"] == "base64":
+        from binascii import a2b_base64
+
+        return a2b_base64(qr["data"])
+    return qr["data"].encode()
+
+
+def show_once(app: App, client: Client, account: str | None, picture: Picture) -> Result:
+    """Get the current QR, waiting for the first, and save it or hand it back."""
+    answer = _first(app, client, account, picture)
+    if answer["qr"] is not None:
+        picture.save(answer["qr"])
+    return Result(answer, lambda document: _blocks(document, picture))
+
+
+def follow(app: App, client: Client, account: str | None, picture: Picture) -> Stream:
+    """Save or hand back every QR until the account is connected or the attempt is over."""
+    return Stream(
+        _follow(app, client, account, picture), lambda document: _blocks(document, picture, follows=True)
+    )
+
+
+def _first(app: App, client: Client, account: str | None, picture: Picture) -> results.QrResult:
+    limit = app.timeout_seconds(DEFAULT_TIMEOUT_SECONDS)
+    with app.waiting(client, "waiting for the first QR"):
+        answer = client.account_qr(
+            account, wait_seconds=limit or MAX_TIMEOUT_SECONDS, rendering=picture.rendering
+        )
+    state = answer["account"]["state"]
+    if answer["qr"] is None and state not in _SCANNED_STATES:
+        if state == "pairing":
+            name = answer["account"]["name"]
+            raise Failure("timed-out", f"{name}: no QR came within {limit:g} s", hint=f"towerctl show {name}")
+        raise _ended(answer["account"])
+    return answer
+
+
+def _follow(app: App, client: Client, account: str | None, picture: Picture) -> Generator[results.QrResult]:
+    with _ending_signals_raise():
+        try:
+            yield from _rotations(app, client, account, picture)
+        finally:
+            picture.withdraw()
+
+
+def _rotations(
+    app: App, client: Client, account: str | None, picture: Picture
+) -> Generator[results.QrResult]:
+    answer = _first(app, client, account, picture)
+    account_id = answer["account"]["id"]
+    seen = _NO_QR_YET
+    valid_until: float | None = None
+    is_scanned = False
+    while True:
+        qr, state = answer["qr"], answer["account"]["state"]
+        if qr is not None and qr["id"] != seen:
+            seen = qr["id"]
+            valid_until = time.monotonic() + qr["expires_in_seconds"] + _ROTATION_GRACE_SECONDS
+            picture.save(qr)
+            yield answer
+        elif state == "pairing":
+            if valid_until is not None and time.monotonic() >= valid_until:
+                valid_until = None
+                picture.withdraw()
+                app.screen.note("the QR has expired; waiting for the next")
+        elif state == "authenticated" or state in _FINISHING_STATES:
+            valid_until = None
+            picture.withdraw()
+            if not is_scanned:
+                is_scanned = True
+                yield answer
+        else:
+            picture.withdraw()
+            yield answer
+            if state != "connected":
+                raise _ended(answer["account"])
+            return
+        if state in _FINISHING_STATES:
+            waited = client.account_wait(account_id, _WAITED_FOR, timeout_seconds=0)
+            answer = {"account": waited["account"], "qr": None}
+        else:
+            answer = _next(client, account_id, picture, seen=seen, valid_until=valid_until)
+
+
+def _next(
+    client: Client, account_id: str, picture: Picture, *, seen: str, valid_until: float | None
+) -> results.QrResult:
+    asked_at = time.monotonic()
+    look_seconds = _LOOK_SECONDS
+    if valid_until is not None:
+        look_seconds = min(_LOOK_SECONDS, max(_LEAST_LOOK_SECONDS, valid_until - asked_at))
+    answer = client.account_qr(
+        account_id, wait_seconds=look_seconds, newer_than=seen, rendering=picture.rendering
+    )
+    if answer["qr"] is None and time.monotonic() - asked_at < _LEAST_LOOK_SECONDS:
+        time.sleep(_LEAST_LOOK_SECONDS)  # a daemon that answers at once is not asked in a circle
+    return answer
+
+
+def _ended(account: results.Account) -> Failure:
+    name = account["name"]
+    if account["state"] == "failed":
+        return Failure("needs-human", f"{name} is {state_words(account)}", hint=account["action"])
+    return Failure(
+        "pairing-timeout",
+        f"{name}: the pairing ended without a linked device: {state_words(account)}",
+        hint=account["action"] or f"towerctl qr {name}",
+    )
+
+
+def _blocks(answer: results.QrResult, picture: Picture, *, follows: bool = False) -> Sequence[Block]:
+    account, qr = answer["account"], answer["qr"]
+    if qr is None:
+        return _news(account, follows=follows)
+    where = f" → {picture.file.path}" if picture.file else ""
+    validity = f"QR {qr['number']} of {qr['count']}, valid for {qr['expires_in_seconds']:.0f} s{where}"
+    is_first = qr["number"] <= 1 and qr["round"] <= 1
+    notes = [Note(STEPS), Note(validity)] if is_first or not follows else [Note(validity)]
+    if picture.file is not None:
+        return notes
+    if not picture.is_drawing:
+        return [Raw(payload(qr)), *notes]
+    drawing = qr["data"] if qr["data"].endswith("\n") else qr["data"] + "\n"
+    if follows:
+        return [Clear(), Raw(drawing), Note(STEPS), Note(validity)]
+    return [Raw(drawing), *notes]
+
+
+def _news(account: results.Account, *, follows: bool) -> Sequence[Block]:
+    if account["state"] == "connected":
+        return [Note(f"connected as {account['phone'] or account['jid'] or account['name']}")]
+    if account["state"] not in _SCANNED_STATES:
+        return []
+    if follows:
+        return [Note("scanned, finishing …")]
+    return [
+        Note(f"already scanned, {account['state']}; next: towerctl wait {account['name']} --for connected")
+    ]
+
+
+@contextmanager
+def _ending_signals_raise() -> Iterator[None]:
+    """Turn the first signal that would end the process into an exception; the clean-up is not disturbed.
+
+    A signal that was ignored when the process began (nohup) stays so.
+    """
+    is_ending = False
+
+    def end(number: int, _: FrameType | None) -> None:
+        nonlocal is_ending
+        if not is_ending:
+            is_ending = True
+            raise Signalled(number)
+
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,108 @@
+"""Words and characters: what strangers wrote made harmless, ages, lengths.
+
+The one rule: nothing that the daemon or the command line sent reaches a terminal without `printable`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+# Not printable by Python's reckoning, and harmless all the same: spaces, and the joiners inside emoji and
+# of Persian and Indic scripts.
+_HARMLESS = frozenset("\u00a0\u2007\u2009\u202f\u3000\u200c\u200d")
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters and direction overrides written as escapes.
+
+    A push name is chosen by a stranger; an ESC in it would drive the terminal, U+202E would turn it around.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one in _HARMLESS else _escape(one) for one in text)
+
+
+def _escape(one: str) -> str:
+    number = ord(one)
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal the text takes."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(
+        0 if combining(one) or one in "\u200c\u200d\ufe0f" else 2 if east_asian_width(one) in "WF" else 1
+        for one in text
+    )
+
+
+def parse_time(text: str) -> datetime:
+    """Parse an RFC 3339 time; one without a zone is local time.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.astimezone()
+
+
+def format_time(time: datetime) -> str:
+    """Write a time as the wire has it: UTC with milliseconds."""
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def now() -> datetime:
+    """Return the present time."""
+    return datetime.now(UTC)
+
+
+def age(time: str, *, at: datetime) -> str:
+    """Return how long ago a time of the wire was, as `3m`; `-` when it is not a time."""
+    try:
+        return duration((at - parse_time(time)).total_seconds())
+    except ValueError:
+        return "-"
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time in its largest unit: 12s, 3m, 5h, 9d."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m"
+    if whole < 86400:
+        return f"{whole // 3600}h"
+    return f"{whole // 86400}d"
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def parse_since(text: str, *, at: datetime) -> int | str:
+    """Read what --since says: an event id, a time, or how long ago (`10m`, `2h`).
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    number, unit = text[:-1], text[-1:]
+    if text.isascii() and text.isdigit():
+        return int(text)
+    if unit in _UNITS and number.isascii() and number.isdigit():
+        try:
+            return format_time(at - timedelta(seconds=int(number) * _UNITS[unit]))
+        except OverflowError:
+            raise ValueError(text) from None
+    return format_time(parse_time(text))
+
+
+def size(count: int) -> str:
+    """Write a number of bytes: 812 kB, 48.2 MB."""
+    if count < 1_000_000:
+        return f"{count // 1000} kB"
+    return f"{count / 1e6:.1f} MB"

@@ -1,0 +1,287 @@
+"""How each answer of the daemon reads as text.
+
+The one rule: a view is a pure function from the answer to blocks; it decides words and columns, never
+where or how they are written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from towerctl.output import STATE_STYLES, Block, Cell, Fields, Line, Note, Table
+from towerctl.text import age, duration, now, size
+
+if TYPE_CHECKING:
+    from towerctl import results
+
+NONE = "-"
+UNPAIRED_PHONE = "the phone still lists the device: on it, WhatsApp > Linked devices, tap the device, Log out"
+
+
+def title(account: results.Account) -> str:
+    """Return what a person calls the account."""
+    return account["display_name"] or account["push_name"] or account["phone"] or account["name"]
+
+
+def state_words(account: results.Account) -> str:
+    """Return the state, with the reason when there is one."""
+    return f"{account['state']} ({account['reason']})" if account["reason"] else account["state"]
+
+
+def accounts_table(answer: results.AccountsResult) -> list[Block]:
+    """`list`: one row per account, in the order of the answer."""
+    accounts = answer["accounts"]
+    if not accounts:
+        return [Note("no accounts"), Note("hint: towerctl add NAME")]
+    at = now()
+    names = [account["name"] for account in accounts]
+    rows = [
+        [
+            # Two owners may use one name; owner/name is how an administrator tells them apart.
+            Cell(name if names.count(name) == 1 else f"{account['owner']}/{name}", "bold"),
+            _state(account["state"]),
+            Cell(_detail(account)),
+            Cell(age(account["since"], at=at)),
+            Cell(account["jid"] or NONE),
+            Cell(title(account)),
+        ]
+        for name, account in zip(names, accounts, strict=True)
+    ]
+    columns = ["NAME", "STATE", "DETAIL", "SINCE", "JID", "TITLE"]
+    return [Table(columns, rows, shrinkable=["TITLE", "JID", "DETAIL", "NAME"])]
+
+
+def _state(state: str) -> Cell:
+    return Cell(state, STATE_STYLES.get(state, ""))
+
+
+def _detail(account: results.Account) -> str:
+    """Return in one word why it is so: the reason, else how far the pairing or the reconnecting is."""
+    if account["reason"]:
+        return account["reason"]
+    if (pairing := account["pairing"]) is not None:
+        return f"{pairing['method']}-{pairing['number']}/{pairing['count']}"
+    if (reconnect := account["reconnect"]) is not None:
+        return f"attempt-{reconnect['attempt']}"
+    return NONE
+
+
+def account_page(answer: results.AccountHistoryResult) -> list[Block]:
+    """`show`: every field, then the last transitions."""
+    account = answer["account"]
+    at = now()
+    rows: list[tuple[str, Cell]] = []
+    for name, value in account.items():
+        label = name.removesuffix("_at").replace("_", " ")
+        if name == "state":
+            rows.append((label, _state(str(value))))
+        elif isinstance(value, dict):
+            rows.extend(_inner_fields(label, value, at))
+        else:
+            rows.append((label, Cell(_value(name, value, at))))
+    blocks: list[Block] = [Fields(rows)]
+    if answer["history"]:
+        blocks += [Line(""), _history_table(answer["history"])]
+    return blocks
+
+
+def _inner_fields(label: str, value: Mapping[str, Any], at: datetime) -> list[tuple[str, Cell]]:
+    return [
+        (f"{label} {name.removesuffix('_at').replace('_', ' ')}", Cell(_value(name, inner, at)))
+        for name, inner in value.items()
+    ]
+
+
+def _value(name: str, value: Any, at: datetime) -> str:
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str) and (name == "since" or name.endswith("_at")):
+        return _time(value, at)
+    if name.endswith("_bytes") and isinstance(value, int):
+        return size(value)
+    return str(value)
+
+
+def _time(value: str, at: datetime) -> str:
+    ago = age(value, at=at)
+    # A deadline lies ahead: its age reads as nothing.
+    return f"{value} ({ago} ago)" if ago not in {NONE, "0s"} else value
+
+
+def _history_table(history: Sequence[results.Transition]) -> Table:
+    rows = [
+        [Cell(step["time"]), _state(step["old"] or NONE), _state(step["new"]), Cell(step["reason"] or NONE)]
+        for step in history
+    ]
+    return Table(["TIME", "OLD", "NEW", "REASON"], rows)
+
+
+def account_line(answer: results.AccountResult) -> list[Block]:
+    """`start`, `stop`, `restart`, `wait`: where the account stands now."""
+    return _account_blocks(answer["account"])
+
+
+def _account_blocks(account: results.Account) -> list[Block]:
+    blocks: list[Block] = [Line(f"{account['name']}: {state_words(account)}")]
+    if account["action"]:
+        blocks.append(Note(f"hint: {account['action']}"))
+    return blocks
+
+
+def several_accounts(document: Mapping[str, Any]) -> list[Block]:
+    """`start`, `stop`, `restart` of several: a line each."""
+    blocks = [block for answer in document["results"] for block in account_line(answer)]
+    return blocks or [Note("no accounts")]
+
+
+def renamed(answer: results.AccountResult) -> list[Block]:
+    """`rename`: the new name."""
+    account = answer["account"]
+    return [Line(f"{account['name']}: renamed (id {account['id']})")]
+
+
+def added(answer: results.AddResult) -> list[Block]:
+    """`add`: the account, and what comes next."""
+    account = answer["account"]
+    what = "added" if answer["created"] else "exists"
+    line = f"{account['name']}: {what} (id {account['id']}), {state_words(account)}"
+    blocks: list[Block] = [Line(line)]
+    code = answer.get("code")
+    if code:
+        return blocks + _code_blocks(account, code, None)
+    if account["state"] in {"pairing", "unpaired"}:
+        blocks.append(Note(f"next: towerctl qr {account['name']} -o qr.png"))
+    return blocks
+
+
+def pairing_begun(answer: results.PairResult) -> list[Block]:
+    """`pair`: the attempt, the code if there is one, and what comes next."""
+    account = answer["account"]
+    blocks: list[Block] = [Line(f"{account['name']}: {state_words(account)}")]
+    code = answer.get("code")
+    if code:
+        return blocks + _code_blocks(account, code, answer.get("code_expires_at"))
+    return [*blocks, Note(f"next: towerctl qr {account['name']} -o qr.png")]
+
+
+def _code_blocks(account: results.Account, code: str, expires_at: str | None) -> list[Block]:
+    until = f" (until {expires_at})" if expires_at else ""
+    return [
+        Line(f"code: {code}"),
+        Note(
+            "on the phone: WhatsApp > Linked devices > Link a device > Link with phone number instead, "
+            f"then type the code{until}"
+        ),
+        Note(f"next: towerctl wait {account['name']} --for connected"),
+    ]
+
+
+def unpaired(answer: results.AccountResult) -> list[Block]:
+    """`unpair`: that it was forgotten only here."""
+    account = answer["account"]
+    return [Line(f"{account['name']}: forgotten here, {account['state']}"), Line(UNPAIRED_PHONE)]
+
+
+def logged_out(answer: results.LogoutResult) -> list[Block]:
+    """`logout`: that WhatsApp knows, or that there was nothing to tell it."""
+    account = answer["account"]
+    if answer["logout"] == "not-linked":
+        return [Line(f"{account['name']}: was not linked, {account['state']}")]
+    return [Line(f"{account['name']}: logged out at WhatsApp, {account['state']}")]
+
+
+def removed(account: str, answer: results.RemoveResult) -> list[Block]:
+    """`remove`: whether the phone still lists the device."""
+    if not answer["removed"]:
+        return [Line(f"{account}: {answer['detail'] or 'no such account, nothing to remove'}")]
+    match answer["logout"]:
+        case "done":
+            lines = [f"{account}: removed, logged out at WhatsApp"]
+        case "not-linked":
+            lines = [f"{account}: removed, it was not linked"]
+        case "failed":
+            lines = [
+                f"{account}: removed, but the logout at WhatsApp failed",
+                answer["detail"] or UNPAIRED_PHONE,
+            ]
+        case other:
+            lines = [
+                f"{account}: removed; whether WhatsApp logged it out is {other}",
+                answer["detail"] or f"if {UNPAIRED_PHONE}",
+            ]
+    return [Line(line) for line in lines]
+
+
+def event_line(event: results.Event) -> list[Block]:
+    """`events`: one line per event."""
+    account = event["account"]["name"] if event["account"] else NONE
+    data = " ".join(f"{key}={_word(value)}" for key, value in event["data"].items())
+    return [Line(f"{event['time']}  {event['id']:>6}  {event['type']:<20}  {account:<16}  {data}".rstrip())]
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return NONE
+    if isinstance(value, str) and value and not any(one.isspace() or one in '"=' for one in value):
+        return value
+    import json
+
+    return json.dumps(value, ensure_ascii=False)
+
+
+def events(answer: results.EventsResult) -> list[Block]:
+    """`events` without --follow: oldest first."""
+    return [block for event in answer["events"] for block in event_line(event)] or [Note("no events")]
+
+
+def daemon_page(answer: results.StatusResult) -> list[Block]:
+    """`status`: the daemon at a glance."""
+    counts = {state: count for state, count in answer["accounts"].items() if count}
+    accounts = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"
+    starting = answer["starting"]
+    rows = [
+        ("towerd", Cell(f"{answer['version']}, pid {answer['pid']}")),
+        ("up", Cell(f"{duration(answer['uptime_seconds'])}, since {answer['started_at']}")),
+        ("accounts", Cell(f"{sum(counts.values())}: {accounts}" if counts else accounts)),
+        ("state directory", Cell(answer["state_dir"])),
+        ("registry", Cell(answer["registry"])),
+    ]
+    if starting["done"] < starting["total"]:
+        rows.append(("starting", Cell(f"{starting['done']} of {starting['total']}", "cyan")))
+    rows += [("problem", Cell(problem, "bold red")) for problem in answer["problems"]]
+    blocks: list[Block] = [Fields(rows)]
+    if answer["workers"]:
+        blocks += [Line(""), _workers_table(answer["workers"])]
+    return blocks
+
+
+def _workers_table(workers: Sequence[results.WorkerSummary]) -> Table:
+    rows = [
+        [
+            Cell(worker["account"]),
+            Cell(worker["state"]),
+            Cell(str(worker["pid"] or NONE)),
+            Cell(str(worker["restarts"])),
+            Cell(size(worker["memory_bytes"]) if worker["memory_bytes"] else NONE),
+        ]
+        for worker in workers
+    ]
+    return Table(["ACCOUNT", "WORKER", "PID", "RESTARTS", "MEMORY"], rows, shrinkable=["ACCOUNT"])
+
+
+def versions(client: str, api: str, answer: results.VersionResult | None) -> list[Block]:
+    """`version`: both sides."""
+    rows = [("towerctl", Cell(f"{client}, API {api}"))]
+    if answer:
+        whatsapp = answer["whatsapp_version"]
+        rows += [
+            ("towerd", Cell(f"{answer['version']}, API {answer['api']['major']}.{answer['api']['minor']}")),
+            ("neonize", Cell(answer["neonize"])),
+            ("whatsapp", Cell(whatsapp or NONE)),
+            ("pid", Cell(f"{answer['pid']}, since {answer['started_at']}")),
+        ]
+    return [Fields(rows)]
