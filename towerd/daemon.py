@@ -14,6 +14,9 @@ import signal
 import sqlite3
 from pathlib import Path
 
+import msgspec
+
+from sessions.states import State
 from sessions.store import Store, StoreKind, StoreLockedError, sweep
 from towerd import __version__
 from towerd.accounts import rescue
@@ -114,7 +117,7 @@ class Daemon:
         store = Store(self._paths.sessions_dir, account_id)
         with contextlib.suppress(StoreLockedError, OSError):
             report = await asyncio.to_thread(store.classify)
-            if report.kind is not StoreKind.DEVICE:
+            if report.kind is not StoreKind.DEVICE or report.identity is None:
                 return
             now = self._clock.now()
             record = AccountRecord(
@@ -122,9 +125,13 @@ class Daemon:
                 owner_uid=os.getuid(),
                 created_at=now,
                 name=f"recovered{account_id[1:]}",
+                state=State.CONNECTING,
+                reason="start-queued",
                 since=now,
                 updated_at=now,
-                reason="never-paired",
+                is_linked=True,
+                is_confirmed=True,
+                **msgspec.structs.asdict(report.identity),
             )
             adopted = EventDraft(
                 time=now, type="account.recovered", account_id=account_id, account_name=record.name, data={}

@@ -16,7 +16,7 @@ from pathlib import Path
 from sessions import messages
 from sessions.messages import Begin, Orders, ReportEnvelope, Reports
 from sessions.store import Store, StoreKind, StoreLockedError, StoreReport
-from towerd.supervision.process import OrderFailedError, WorkerProcess
+from towerd.supervision.process import WorkerEndedError, WorkerProcess
 from towerd.supervision.process_states import ProcessState
 from towerd.supervision.spawn import Spawner
 
@@ -103,11 +103,12 @@ class Carrier:
         """Give the worker an order that is answered.
 
         Raises:
-            OrderFailedError: there is no worker, it failed, or it did not answer in time.
+            OrderFailedError: it failed, or it did not answer in time.
+            WorkerEndedError: there is no worker, or it ended.
         """
         if self.worker is None:
             msg = "no worker"
-            raise OrderFailedError(msg)
+            raise WorkerEndedError(msg)
         await self.worker.ask(order, deadline_seconds)
 
     def kill(self) -> None:

@@ -21,7 +21,7 @@ from towerd.supervision.account_state import AccountState
 from towerd.supervision.carrier import Carrier, Death
 from towerd.supervision.lifecycle import Lifecycle, Surroundings
 from towerd.supervision.pairing import PairingAttempt
-from towerd.supervision.process import OrderFailedError
+from towerd.supervision.process import OrderFailedError, WorkerEndedError
 from towerd.supervision.reconcile import Finding
 from towerd.supervision.reports import ReportReader
 
@@ -233,12 +233,32 @@ class Keeper:
         await self._life.close(grace_seconds=_GOODBYE_SECONDS)
 
     async def _log_out(self) -> LogoutReport:
-        """Log the device out at WhatsApp within the deadline, starting and connecting a worker if needed."""
+        """Log the device out at WhatsApp within the deadline; a worker that dies over it gets a successor."""
         clock = self._life.around.clock
         deadline = clock.monotonic() + LOGOUT_SECONDS
+        while True:
+            report = await self._connect_for_logout(deadline)
+            if report is not None:
+                return report
+            try:
+                remaining = max(0.1, deadline - clock.monotonic())
+                await self.carrier.ask(lambda order_id: messages.Logout(id=order_id), remaining)
+            except WorkerEndedError:
+                continue
+            except OrderFailedError as error:
+                return LogoutReport(outcome="unknown" if error.timed_out else "failed", detail=str(error))
+            return LogoutReport(outcome="done")
+
+    async def _connect_for_logout(self, deadline: float) -> LogoutReport | None:
+        """Start and connect a worker if needed; return how the logout ended when it cannot be asked for."""
+        clock = self._life.around.clock
         if not self.carrier.is_running:
             self._timers.clear()
-            if await self._life.reconcile() is not Finding.SAME_DEVICE:
+            finding = await self._life.end_worker()
+            if finding is Finding.DEVICE_GONE:
+                # The worker died after WhatsApp had confirmed.
+                return LogoutReport(outcome="done")
+            if finding is not Finding.SAME_DEVICE:
                 return LogoutReport(outcome="failed", detail="the stored device cannot be used")
             self.account.move(Trigger.START_LINKED, None)
             await self._life.launch()
@@ -248,12 +268,7 @@ class Keeper:
         )
         if not connected or not self.carrier.is_running:
             return LogoutReport(outcome="failed", detail="no connection to WhatsApp")
-        try:
-            remaining = max(0.1, deadline - clock.monotonic())
-            await self.carrier.ask(lambda order_id: messages.Logout(id=order_id), remaining)
-        except OrderFailedError as error:
-            return LogoutReport(outcome="unknown" if error.timed_out else "failed", detail=str(error))
-        return LogoutReport(outcome="done")
+        return None
 
     async def _undo_logout(self, was: AccountRecord, report: LogoutReport) -> None:
         """Go back to what the account was doing; a logout that may have happened is remembered."""

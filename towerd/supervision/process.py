@@ -43,6 +43,10 @@ class OrderFailedError(Exception):
         self.timed_out = timed_out
 
 
+class WorkerEndedError(OrderFailedError):
+    """The worker ended over an order."""
+
+
 class WorkerProcess:
     """A handle on one worker.
 
@@ -174,7 +178,7 @@ class WorkerProcess:
         self._move(ProcessTrigger.EXIT)
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_exception(OrderFailedError("the worker ended"))
+                answer.set_exception(WorkerEndedError("the worker ended"))
         self._over.set()
         self._on_exit(self)
 

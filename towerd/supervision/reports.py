@@ -247,9 +247,14 @@ class ReportReader:
 
     async def _give_up(self, reason: str, *, unlinked: bool = False) -> None:
         """Stop the worker and wait for a human."""
-        await self._life.end_worker()
         if unlinked:
+            # The library deletes the device row a moment after it reports; the kill may come in between.
             self._account.note(**NO_DEVICE)
+            await self._life.settle_somehow()
+            await self._carrier.end()
+            await asyncio.to_thread(self._carrier.store.renew)
+        else:
+            await self._life.end_worker()
         self._life.fail(reason)
 
     async def _wait_out_ban(self, seconds: float) -> None:

@@ -1,0 +1,26 @@
+"""Fixtures: a simulator and a towerd that speaks with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.tower import Tower
+from tests.whatsapp.simulator import Simulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def simulator(tmp_path: Path) -> Iterator[Simulator]:
+    with Simulator.start(tmp_path / "simulator") as started:
+        yield started
+
+
+@pytest.fixture
+def tower(simulator: Simulator) -> Iterator[Tower]:
+    with Tower(simulator) as started:
+        yield started

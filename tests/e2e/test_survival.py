@@ -1,0 +1,189 @@
+"""What was linked stays linked: kills of the daemon, of workers, at every step, and damaged stores."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.tower import alive
+from tests.whatsapp.simulator import SimulatorError, wait_for
+
+if TYPE_CHECKING:
+    from tests.e2e.tower import Tower
+    from tests.whatsapp.simulator import Simulator
+
+PHONE = "491701234567"
+SWEEP_SEED = 20261121
+SWEEP_KILLS_EACH = 8
+
+
+def qr_events(tower: Tower) -> int:
+    return len(tower.events("session.qr"))
+
+
+@pytest.mark.parametrize("how", ["kill", "terminate"])
+def test_after_a_restart_of_the_daemon_the_account_connects_without_a_qr(
+    tower: Tower, simulator: Simulator, how: str
+) -> None:
+    before = tower.link(simulator, "sales", PHONE)
+    shown = qr_events(tower)
+    getattr(tower, how)()
+    tower.start()
+    after = tower.wait_for_state("sales", "connected")
+    assert (after["jid"], after["device_number"]) == (before["jid"], before["device_number"])
+    assert qr_events(tower) == shown
+    assert len(simulator.devices(PHONE)) == 1
+
+
+def test_sigterm_with_several_accounts_is_quick_and_logs_nobody_out(
+    tower: Tower, simulator: Simulator
+) -> None:
+    phones = {f"account-{n}": f"49170000000{n}" for n in range(1, 4)}
+    for name, phone in phones.items():
+        tower.link(simulator, name, phone)
+    pids = tower.workers()
+    assert tower.terminate() < 10
+    assert not any(alive(pid) for pid in pids)
+    tower.start()
+    for name, phone in phones.items():
+        tower.wait_for_state(name, "connected")
+        assert len(simulator.devices(phone)) == 1
+
+
+def test_workers_end_with_a_killed_daemon(tower: Tower, simulator: Simulator) -> None:
+    tower.link(simulator, "sales", PHONE)
+    (worker,) = tower.workers()
+    assert tower.process is not None
+    tower.process.kill()
+    wait_for(lambda: not alive(worker), what="the worker ends at the end of its socketpair")
+
+
+def test_a_stopped_account_stays_stopped_over_a_restart(tower: Tower, simulator: Simulator) -> None:
+    tower.link(simulator, "sales", PHONE)
+    tower.ctl("stop", "sales")
+    simulator.wait_offline(PHONE)
+    tower.kill()
+    tower.start()
+    account = tower.wait_for_state("sales", "stopped")
+    assert (account["desired"], account["reason"]) == ("stopped", "stopped-by-operator")
+    assert tower.workers() == []
+    tower.ctl("start", "sales")
+    tower.wait_for_state("sales", "connected")
+
+
+def test_a_killed_worker_is_replaced_and_the_other_account_does_not_notice(
+    tower: Tower, simulator: Simulator
+) -> None:
+    tower.link(simulator, "sales", PHONE)
+    other = tower.link(simulator, "support", "491707654321")
+    victim = tower.account("sales")["worker"]["pid"]
+    os.kill(victim, signal.SIGKILL)
+    tower.wait_for_state("sales", "reconnecting")
+    tower.wait_for_state("sales", "connected")
+    assert tower.account("sales")["worker"]["pid"] != victim
+    assert tower.account("support")["since"] == other["since"]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("part", range(4))
+def test_a_worker_killed_anywhere_after_the_scan_leaves_no_ghost(
+    tower: Tower, simulator: Simulator, part: int
+) -> None:
+    """Kills of the first 2 s after a scan: every device the server holds is connected again in the end."""
+    dice = random.Random(SWEEP_SEED + part)
+    for n in range(SWEEP_KILLS_EACH):
+        name, phone = f"kill-{n}", f"4915{part}0000000{n}"
+        tower.rpc("account.add", name=name)
+        qr = tower.rpc("account.qr", account=name, wait_seconds=30)["qr"]
+        victim = tower.account(name)["worker"]["pid"]
+        delay = dice.uniform(0, 2)
+        # The delay is the experiment: the kill falls at a random moment of the pairing.
+        killer = os.fork()
+        if killer == 0:
+            signal.sigtimedwait([], delay)
+            os.kill(victim, signal.SIGKILL)
+            os._exit(0)
+        try:
+            simulator.scan(qr["data"], phone)
+        except SimulatorError:
+            # The client died before it could confirm; the server has no device then.
+            assert simulator.devices(phone) == []
+        os.waitpid(killer, 0)
+        wait_for_settlement(tower, simulator, name, phone, f"killed after {delay:.3f} s")
+        history = tower.rpc("account.get", account=name)["history"]
+        assert "logged-out-by-phone" not in [step["reason"] for step in history]
+        removed = tower.rpc("account.remove", account=name)
+        assert simulator.devices(phone) == [], (removed, tower.log())
+
+
+def wait_for_settlement(tower: Tower, simulator: Simulator, name: str, phone: str, what: str) -> None:
+    wait_for(lambda: settled(tower, simulator, name, phone), seconds=45, what=f"{name} {what}")
+
+
+def settled(tower: Tower, simulator: Simulator, name: str, phone: str) -> bool:
+    """The server's devices and our account agree: linked and online, or neither and a new QR is on offer."""
+    devices = simulator.devices(phone)
+    account = tower.account(name)
+    if not devices:
+        return bool(account["state"] == "pairing" and account["pairing"]["number"] > 0)
+    return bool(account["state"] == "connected" and [device["is_online"] for device in devices] == [True])
+
+
+@pytest.mark.parametrize("damage", ["garbage", "empty", "missing", "directory"])
+def test_one_damaged_store_beside_a_good_one(tower: Tower, simulator: Simulator, damage: str) -> None:
+    bad = tower.link(simulator, "bad", PHONE)
+    tower.link(simulator, "good", "491707654321")
+    tower.terminate()
+    store = tower.state / "sessions" / bad["id"] / "store.db"
+    store.unlink()
+    if damage == "garbage":
+        store.write_bytes(b"not a database at all" * 400)
+    elif damage == "empty":
+        store.write_bytes(b"")
+    elif damage == "directory":
+        store.mkdir()
+    tower.start()
+    account = tower.wait_for_state("bad", "failed")
+    assert account["reason"] == "store-damaged"
+    assert "unpair" in account["action"]
+    tower.wait_for_state("good", "connected")
+    waited = tower.run("wait", "bad", "--for", "connected", "--timeout", "20")
+    assert waited.returncode == 8
+    # One command and a scan cure it.
+    tower.ctl("unpair", "bad", "--yes")
+    answer = tower.rpc("account.qr", account="bad", wait_seconds=20, start=True)
+    simulator.scan(answer["qr"]["data"], PHONE)
+    tower.wait_for_state("bad", "connected")
+
+
+def test_a_damaged_registry_is_replaced_from_its_backup(tower: Tower, simulator: Simulator) -> None:
+    tower.link(simulator, "sales", PHONE)
+    tower.terminate()
+    tower.start()
+    tower.wait_for_state("sales", "connected")
+    newest = max(event["id"] for event in tower.events())
+    tower.kill()
+    (tower.state / "tower.db").write_bytes(b"garbage" * 1000)
+    for side in ("tower.db-wal", "tower.db-shm"):
+        (tower.state / side).unlink(missing_ok=True)
+    tower.start()
+    tower.wait_for_state("sales", "connected")
+    assert any("tower.db" in problem for problem in tower.rpc("daemon.status")["problems"])
+    assert min(event["id"] for event in tower.events("daemon.started")[-1:]) > newest
+
+
+def test_without_registry_and_backup_the_accounts_come_back_from_their_stores(
+    tower: Tower, simulator: Simulator
+) -> None:
+    before = tower.link(simulator, "sales", PHONE)
+    tower.kill()
+    for path in tower.state.glob("tower.db*"):
+        path.unlink()
+    tower.start()
+    after = tower.wait_for_state(before["id"], "connected")
+    assert after["jid"] == before["jid"]
+    assert len(simulator.devices(PHONE)) == 1
