@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import re
 
+_SERVERS = r"s\.whatsapp\.net|c\.us|lid|g\.us|hosted(?:\.lid)?|newsletter|interop|msgr"
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     # The pairing QR: ref, noise key, identity key, adv secret, separated by commas.
     (re.compile(r"https://wa\.me/settings/linked_devices\S*"), "[qr]"),
     (re.compile(r"\b\d@[A-Za-z0-9+/=,]{40,}"), "[qr]"),
     # Keys and signatures in base64 or hexadecimal; 32 bytes are 43 or 64 characters.
-    (re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{40,}={0,2}"), "[key]"),
+    # Without a capital it is a path: not one key in a thousand million is.
+    (re.compile(r"(?<![A-Za-z0-9+/_-])(?=[a-z0-9+/_-]*[A-Z])[A-Za-z0-9+/_-]{40,}={0,2}"), "[key]"),
+    (re.compile(r"(?<![A-Za-z0-9])[0-9a-f]{40,}(?![A-Za-z0-9])"), "[key]"),
     # A pairing code, ABCD-1234.
     (re.compile(r"\b[1-9A-Z]{4}-[1-9A-Z]{4}\b"), "[code]"),
-    (re.compile(r"\b\d+(?:[.:_]\d+)*@(?:s\.whatsapp\.net|c\.us|lid|g\.us|hosted(?:\.lid)?)\b"), "[jid]"),
-    (re.compile(r"(?<![\w.:-])\+?\d{7,15}(?![\w.:-])"), "[phone]"),
+    # Old groups are named founder's number, dash, time.
+    (re.compile(rf"\b\d+(?:[.:_-]\d+)*@(?:{_SERVERS})\b"), "[jid]"),
+    # libsignal's addresses: user, perhaps an agent, and the device.
+    (re.compile(r"(?<![\w.-])\+?\d{7,15}(?:[._]\d{1,2})?:\d{1,3}(?!\w|[.:]\d)"), "[jid]"),
+    # Not what stands in a time, a version or an address: there digits go on behind a dot, colon or dash.
+    (re.compile(r"(?<![\w.-])(?<!\d:)\+?\d{7,15}(?!\w|[.:-]\w)"), "[phone]"),
 )
 # Half blocks: the library draws the QR when it has nobody to give it to.
 _BLOCKS = re.compile("[\u2580\u2584\u2588]")
