@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -28,6 +29,10 @@ HOLDER_PATIENCE_SECONDS = 5.0
 _BUSY_SECONDS = 5.0
 # Above this the integrity check costs more than it tells; opening and reading the device row still happen.
 _CHECKED_SIZE_BYTES = 32 * 1024 * 1024
+# The smallest page of a SQLite file; SQLite takes a shorter one for an empty database.
+_SMALLEST_SIZE_BYTES = 512
+# Old stores write user.agent:device.
+_ADDRESS = re.compile(r"(?P<user>[0-9]+)(?:\.[0-9]+)?(?::(?P<device>[0-9]+))?@(?P<server>[a-z.]+)")
 
 
 class StoreKind(StrEnum):
@@ -151,6 +156,8 @@ class Store:
             return StoreReport(kind=StoreKind.DAMAGED, detail=f"unreadable: {error.strerror}")
         if size_bytes == 0:
             return StoreReport(kind=StoreKind.MISSING, detail="the store file is empty")
+        if size_bytes < _SMALLEST_SIZE_BYTES:
+            return StoreReport(kind=StoreKind.DAMAGED, detail="the store file is cut off")
         try:
             with contextlib.closing(sqlite3.connect(self.database, timeout=_BUSY_SECONDS)) as connection:
                 return _read_device(connection, check=size_bytes <= _CHECKED_SIZE_BYTES)
@@ -158,6 +165,8 @@ class Store:
             if "locked" in str(error):
                 return StoreReport(kind=StoreKind.LOCKED, detail="another program has locked the store")
             return StoreReport(kind=StoreKind.DAMAGED, detail=str(error))
+        except ValueError as error:
+            return StoreReport(kind=StoreKind.DAMAGED, detail=f"the device row cannot be read: {error}")
 
 
 def sweep(root: Path) -> None:
@@ -189,13 +198,13 @@ def _read_device(connection: sqlite3.Connection, *, check: bool) -> StoreReport:
     if row is None:
         return StoreReport(kind=StoreKind.NO_DEVICE, detail="no device row")
     jid, lid, push_name, business_name, platform = row
-    address, device_number = split_device(jid)
+    address, device_number = split_device(str(jid))
     return StoreReport(
         kind=StoreKind.DEVICE,
         identity=Identity(
             jid=address,
             device_number=device_number,
-            lid=split_device(lid)[0] if lid else None,
+            lid=split_device(str(lid))[0] if lid else None,
             push_name=push_name or None,
             business_name=business_name or None,
             platform=platform or None,
@@ -204,12 +213,16 @@ def _read_device(connection: sqlite3.Connection, *, check: bool) -> StoreReport:
 
 
 def split_device(address: str) -> tuple[str, int]:
-    """Split `user:device@server` into `user@server` and the device number (0 without one)."""
-    user, _, server = address.partition("@")
-    user, _, device = user.partition(":")
-    # Old stores write user.agent:device.
-    user = user.partition(".")[0]
-    return f"{user}@{server}", int(device or 0)
+    """Split `user:device@server` into `user@server` and the device number (0 without one).
+
+    Raises:
+        ValueError: it is not such an address.
+    """
+    parts = _ADDRESS.fullmatch(address)
+    if parts is None:
+        msg = "not an address"
+        raise ValueError(msg)
+    return f"{parts['user']}@{parts['server']}", int(parts["device"] or 0)
 
 
 def _sync_directory(path: Path) -> None:
@@ -243,10 +256,11 @@ def _holder(descriptor: int) -> int | None:
     """Return the recorded holder's pid when that very process still lives."""
     try:
         record = json.loads(os.pread(descriptor, 4096, 0))
-        pid = int(record["pid"])
+        pid, started = int(record["pid"]), int(record["start_time"])
     except (ValueError, KeyError, TypeError):
         return None
-    return pid if process_start_time(pid) == record.get("start_time") else None
+    # 0 and below would be whole groups of processes to kill(2).
+    return pid if pid > 0 and process_start_time(pid) == started else None
 
 
 def _end_holder(descriptor: int) -> None:
