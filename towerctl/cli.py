@@ -17,7 +17,7 @@ from towerctl.app import App
 from towerctl.commands import COMMANDS
 from towerctl.exits import BROKEN_PIPE, ERROR, INTERRUPTED, Failure, Signalled
 from towerctl.options import shared_options, write_options
-from towerctl.output import abandon_output, prepare_streams
+from towerctl.output import abandon_output
 
 _COMPLETE_VARIABLE = "_TOWERCTL_COMPLETE"
 
@@ -79,7 +79,6 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit status."""
-    prepare_streams()
     app = App(os.environ)
     # Known before anything is parsed, so that a wrong command line is reported as asked too.
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments

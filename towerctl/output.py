@@ -216,12 +216,14 @@ class Screen:
             BrokenPipeError: nobody reads any more.
         """
         try:
-            if isinstance(data, bytes):
-                sys.stdout.flush()
-                sys.stdout.buffer.write(data)
-                sys.stdout.buffer.flush()
-            else:
-                sys.stdout.write(data)
+            stream = sys.stdout
+            if isinstance(data, str):
+                data = data.encode(stream.encoding, "backslashreplace")
+            stream.flush()
+            rest = memoryview(data)
+            while rest:
+                # Unbuffered (python -u), a short write is not an error: text streams lose the rest.
+                rest = rest[stream.buffer.write(rest) or 0 :]
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -297,6 +299,7 @@ class Screen:
             text = f"\r\x1b[K{text}"
         self._progress_shown = is_progress
         with suppress(OSError, ValueError):
+            # Python has set its errors to backslashreplace: no character can stop it.
             sys.stderr.write(text)
             sys.stderr.flush()
 
@@ -313,10 +316,12 @@ class Screen:
         console = Console(
             file=sys.stdout, color_system="auto" if use_color else None, highlight=False, markup=False
         )
-        if isinstance(block, Table):
-            _decorated_table(block, console)
-        else:
-            _decorated_fields(block, console)
+        with console.capture() as capture:
+            if isinstance(block, Table):
+                _decorated_table(block, console)
+            else:
+                _decorated_fields(block, console)
+        self.write(capture.get())
 
 
 class Progress:
@@ -356,13 +361,6 @@ def dump_json(document: Any, *, pretty: bool = False) -> str:
 
     # json leaves DEL alone, which some terminals act upon; it can only stand inside a string.
     return json.dumps(document, indent=2 if pretty else None).replace("\x7f", "\\u007f") + "\n"
-
-
-def prepare_streams() -> None:
-    """Let no character stop the output: what the encoding cannot say is written as an escape."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def abandon_output() -> None:

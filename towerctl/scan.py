@@ -36,6 +36,7 @@ _LEAST_LOOK_SECONDS = 0.2
 _NO_QR_YET = "none"
 
 _SCANNED_STATES = frozenset({"authenticated", "connecting", "connected", "reconnecting"})
+_WAITING_STATES = frozenset({"pairing", "authenticated"})
 _FINISHING_STATES = frozenset({"connecting", "reconnecting"})
 _WAITED_FOR = ("connected", "failed", "pairing", "stopped", "unpaired")
 
@@ -170,7 +171,8 @@ def _next(
     answer = client.account_qr(
         account_id, wait_seconds=look_seconds, newer_than=seen, rendering=picture.rendering
     )
-    if answer["qr"] is None and time.monotonic() - asked_at < _LEAST_LOOK_SECONDS:
+    is_waiting = answer["qr"] is None and answer["account"]["state"] in _WAITING_STATES
+    if is_waiting and time.monotonic() - asked_at < _LEAST_LOOK_SECONDS:
         time.sleep(_LEAST_LOOK_SECONDS)  # a daemon that answers at once is not asked in a circle
     return answer
 

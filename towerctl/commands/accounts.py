@@ -132,7 +132,8 @@ def rename(app: App, *, names: tuple[str, ...]) -> Result:
 def remove(app: App, *, account: str, require_logout: bool, if_present: bool, yes: bool) -> Result:
     """Log an account out and delete it.
 
-    Logs out at WhatsApp, then deletes everything about the account. Says whether the logout succeeded, and if not, what to do on the phone.
+    Logs out at WhatsApp, then deletes everything about the account. Says whether the logout succeeded, and
+    if not, what to do on the phone.
     """
     has_to_ask = app.require_yes("remove", yes=yes)
     client = app.connect()

@@ -23,7 +23,8 @@ _all = click.option("--all", "is_all", is_flag=True, help="every account")
 def start(app: App, *, accounts: Sequence[str], is_all: bool) -> Result:
     """Let accounts run.
 
-    They run now and after every restart of the daemon. An account that was never paired does not begin pairing; `towerctl qr` and `towerctl pair` do that.
+    They run now and after every restart of the daemon. An account that was never paired does not begin
+    pairing; `towerctl qr` and `towerctl pair` do that.
     """
     return _each(app, "account.start", accounts, is_all=is_all)
 
@@ -35,7 +36,8 @@ def start(app: App, *, accounts: Sequence[str], is_all: bool) -> Result:
 def stop(app: App, *, accounts: Sequence[str], is_all: bool) -> Result:
     """Take accounts offline.
 
-    They stay so, over restarts of the daemon, until `towerctl start`; nobody is logged out."""
+    They stay so, over restarts of the daemon, until `towerctl start`; nobody is logged out.
+    """
     return _each(app, "account.stop", accounts, is_all=is_all)
 
 
@@ -54,8 +56,7 @@ def _each(app: App, method: str, accounts: Sequence[str], *, is_all: bool) -> Re
         raise Failure("usage", "ACCOUNT and --all exclude each other")
     client = app.connect()
     if not is_all and len(accounts) < 2:
-        account = accounts[0] if accounts else None
-        return Result(client.call(method, {"account": account}), views.account_line)
+        return Result(client.call(method, {"account": accounts[0]} if accounts else {}), views.account_line)
     names = {account: account for account in accounts}
     if is_all:
         names = {account["id"]: account["name"] for account in client.account_list()["accounts"]}
