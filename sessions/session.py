@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sessions import messages
 from sessions.messages import Orders, Reports
+from sessions.redactor import redact
 from sessions.whatsapp import ClientError, ClientFactory
 
 Outbox = Callable[[Reports], None]
@@ -76,6 +77,8 @@ class Session:
             self._client.connect()
         except ClientError as error:
             cause, detail = error.cause, error.detail
+        except Exception as error:  # noqa: BLE001 - a bug must not leave a worker without its client
+            cause, detail = "client-error", redact(repr(error))
         self._outbox(messages.ClientEnded(cause=cause, detail=detail))
         self._end()
 
@@ -85,6 +88,8 @@ class Session:
             call()
         except ClientError as failure:
             error = str(failure)
+        except Exception as failure:  # noqa: BLE001 - an order is answered, whatever happens
+            error = f"client-error: {redact(repr(failure))}"
         self._outbox(messages.Answer(id=order_id, error=error))
 
     def _quit(self) -> None:
