@@ -14,6 +14,8 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
+
 from sessions import messages
 from sessions.messages import OrderEnvelope, ReportEnvelope, Reports
 from sessions.session import Session
@@ -39,12 +41,12 @@ class Wire:
         self._writer.start()
 
     def receive(self) -> OrderEnvelope | None:
-        """Return the next order, None when the daemon is gone."""
+        """Return the next order, None when the daemon is gone or no longer makes sense."""
         try:
             line = self._lines.readline()
-        except OSError:
+            return messages.decode_order(line) if line.endswith(b"\n") else None
+        except (OSError, msgspec.DecodeError):
             return None
-        return messages.decode_order(line) if line.endswith(b"\n") else None
 
     def send(self, envelope: ReportEnvelope) -> None:
         """Send a report, without waiting."""
@@ -99,13 +101,24 @@ def run(wire: Wire) -> int:
 
 def main() -> int:
     """Entry of the process."""
-    if len(sys.argv) != 2 or not sys.argv[1].isdigit():
+    wire = _inherited_wire()
+    if wire is None:
         sys.stderr.write("sessions.worker is started by towerd\n")
         return EXIT_USAGE
     os.umask(0o077)
     # Ctrl-C at a terminal is for the daemon, which then ends its workers in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return run(Wire(int(sys.argv[1])))
+    return run(wire)
+
+
+def _inherited_wire() -> Wire | None:
+    """Return the daemon's socket, None when this was not started by a daemon."""
+    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
+        return None
+    try:
+        return Wire(int(sys.argv[1]))
+    except OSError:
+        return None
 
 
 if __name__ == "__main__":
