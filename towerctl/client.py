@@ -228,17 +228,18 @@ class Client:
         )
         return answer
 
-    def notifications(self) -> Iterator[Mapping[str, Any]]:
-        """Yield the parameters of every notification, for ever.
+    def notifications(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield method and parameters of every notification, for ever.
 
         Raises:
             Disconnected: the daemon closed the connection.
         """
         while True:
             while self._notifications:
-                params = self._notifications.popleft().get("params")
+                notification = self._notifications.popleft()
+                params = notification.get("params")
                 if isinstance(params, dict):
-                    yield params
+                    yield str(notification["method"]), params
             self._read_some(None, limit_seconds=0)
 
     # -- JSON-RPC -----------------------------------------------------------------------------------------

@@ -72,10 +72,10 @@ def events(
 def _list(
     client: Client, since: int | str | None, account: str | None, types: Sequence[str]
 ) -> results.EventsResult:
-    """Get all events since then, page by page; without a since as many as one page holds."""
+    """Get all events since then, or all there are, page by page."""
     answer = client.event_list(account=account, types=types, since=since, limit=_PAGE)
     page = answer["events"]
-    while since is not None and len(page) == _PAGE:
+    while len(page) == _PAGE:
         page = client.event_list(account=account, types=types, since=answer["events"][-1]["id"], limit=_PAGE)[
             "events"
         ]
@@ -91,10 +91,14 @@ def _follow(
     client.event_subscribe(account=account, types=types, since=since)
     while True:
         try:
-            for params in client.notifications():
-                event: results.Event = params["event"]
-                resume = event["id"]
-                yield event
+            for method, params in client.notifications():
+                if method == "event":
+                    event: results.Event = params["event"]
+                    resume = event["id"]
+                    yield event
+                elif method == "event.ended":
+                    # We read too slowly and were cut off; what was missed is still kept.
+                    client.event_subscribe(account=account, types=types, since=resume)
         except Disconnected:
             client.close()
             app.screen.note("towerd closed the connection; connecting again")

@@ -63,6 +63,7 @@ class FakeDaemon:
         self.path = path
         self.api_major = API_MAJOR
         self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.answered: list[str] = []
         self.connections: list[Connection] = []
         self._answers: dict[str, list[Answer]] = {}
         self._changed = threading.Condition()
@@ -117,6 +118,11 @@ class FakeDaemon:
         assert came, f"{method} was not called {count} times"
         return self.asked(method)[count - 1]
 
+    def wait_for_answer(self, method: str) -> None:
+        with self._changed:
+            came = self._changed.wait_for(lambda: method in self.answered, DEADLINE_SECONDS)
+        assert came, f"{method} was not answered"
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
@@ -153,6 +159,9 @@ class FakeDaemon:
             connection.hang_up()
             raise OSError from None
         connection.send(envelope)
+        with self._changed:
+            self.answered.append(method)
+            self._changed.notify_all()
 
     def _next_answer(self, connection: Connection, method: str, params: dict[str, Any]) -> Any:
         answers = self._answers.get(method)

@@ -88,7 +88,7 @@ def test_notifications_wait_for_whoever_wants_them(pair: tuple[Client, Peer]) ->
     )
     client.event_subscribe()
     came = client.notifications()
-    assert [next(came), next(came)] == [{"event": 1}, {"event": 2}]
+    assert [next(came), next(came)] == [("event", {"event": 1}), ("event", {"event": 2})]
     peer.end.shutdown(socket.SHUT_RDWR)
     with pytest.raises(Disconnected):
         next(came)

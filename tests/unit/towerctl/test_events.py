@@ -49,12 +49,13 @@ def test_all_pages_are_fetched(tower: Tower, daemon: FakeDaemon, monkeypatch: py
     monkeypatch.setattr(events_command, "_PAGE", 3)
 
     def page(_: Connection, params: dict[str, Any]) -> dict[str, Any]:
-        first = params["since"] + 1
+        first = params.get("since", 0) + 1
         return {"events": [event(number) for number in range(first, min(first + params["limit"], 9))]}
 
     daemon.prepare("event.list", page)
-    ran = tower("events", "--since", "0", "--json")
-    assert [one["id"] for one in ran.json["events"]] == list(range(1, 9))
+    for since in ([], ["--since", "0"]):
+        ran = tower("events", "--json", *since)
+        assert [one["id"] for one in ran.json["events"]] == list(range(1, 9))
 
 
 def test_expired_events_are_an_error_not_a_gap(tower: Tower, daemon: FakeDaemon) -> None:
@@ -100,12 +101,33 @@ def test_following_before_any_event_came_resumes_from_the_beginning(
     ) as running:
         assert running.stdout is not None
         try:
-            daemon.wait_for_request("event.subscribe")
+            daemon.wait_for_answer("event.subscribe")
             daemon.connections[0].hang_up()
             since = daemon.wait_for_request("event.subscribe", 2)["since"]
             assert since.endswith("Z")
             daemon.connections[-1].notify(event(1))
             assert json.loads(running.stdout.readline()) == event(1)
+        finally:
+            running.terminate()
+
+
+def test_a_subscription_that_was_cut_off_goes_on_where_it_was(
+    daemon: FakeDaemon, command: Callable[..., list[str]]
+) -> None:
+    daemon.prepare("event.subscribe", {"subscription": "s1"})
+    with subprocess.Popen(
+        command("events", "--follow"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        try:
+            daemon.wait_for_request("event.subscribe")
+            connection = daemon.connections[0]
+            connection.notify(event(5))
+            connection.send({"jsonrpc": "2.0", "method": "of.a.later.minor", "params": {"x": 1}})
+            connection.send({"jsonrpc": "2.0", "method": "event.ended", "params": {"subscription": "s1"}})
+            assert daemon.wait_for_request("event.subscribe", 2) == {"since": 5}
+            connection.notify(event(6), "s2")
+            assert [running.stdout.readline().split()[1] for _ in range(2)] == ["5", "6"]
         finally:
             running.terminate()
 
