@@ -6,8 +6,9 @@ thread; none of them waits for anything but the disk.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from towerd.accounts.records import (
 MIGRATIONS = Path(__file__).parent / "migrations"
 KEPT_TRANSITIONS = 200
 """Transitions kept per account."""
+
+_NEWEST_EVENT_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'event'"
 
 
 class RegistryError(Exception):
@@ -77,9 +80,14 @@ class Registry:
         self._database.close()
 
     def accounts(self) -> list[AccountRecord]:
-        """Return all accounts by creation time, then id."""
+        """Return all accounts by creation time, then id.
+
+        Raises:
+            RegistryError: the database cannot be read.
+        """
         rows: Any = Account.select().order_by(Account.created_at, Account.id).dicts()
-        return [AccountRecord(**row | {"state": State(row["state"])}) for row in rows]
+        with _reading():
+            return [AccountRecord(**row | {"state": State(row["state"])}) for row in rows]
 
     def insert(self, record: AccountRecord, events: Iterable[EventDraft] = ()) -> list[EventRecord]:
         """Add an account.
@@ -137,7 +145,11 @@ class Registry:
             return self._write_events(events)
 
     def history(self, account_id: str, limit: int) -> list[TransitionRecord]:
-        """Return an account's last transitions, newest first."""
+        """Return an account's last transitions, newest first.
+
+        Raises:
+            RegistryError: the database cannot be read.
+        """
         rows: Any = (
             Transition.select()
             .where(Transition.account_id == account_id)
@@ -145,19 +157,24 @@ class Registry:
             .limit(limit)
             .dicts()
         )
-        return [
-            TransitionRecord(
-                account_id=row["account_id"],
-                time=row["time"],
-                old=State(row["old"]) if row["old"] else None,
-                new=State(row["new"]),
-                reason=row["reason"],
-            )
-            for row in rows
-        ]
+        with _reading():
+            return [
+                TransitionRecord(
+                    account_id=row["account_id"],
+                    time=row["time"],
+                    old=State(row["old"]) if row["old"] else None,
+                    new=State(row["new"]),
+                    reason=row["reason"],
+                )
+                for row in rows
+            ]
 
     def events(self, query: EventQuery) -> list[EventRecord]:
-        """Return the events that fit, oldest first."""
+        """Return the events that fit, oldest first.
+
+        Raises:
+            RegistryError: the database cannot be read.
+        """
         rows: Any = Event.select()
         if query.after_id is not None:
             rows = rows.where(Event.id > query.after_id)
@@ -171,12 +188,18 @@ class Registry:
             rows = rows.where(Event.account_id == query.account_id)
         if query.types:
             rows = rows.where(Event.type.in_(query.types))
-        return [_event(row) for row in rows.order_by(Event.id).limit(query.limit).dicts()]
+        with _reading():
+            return [_event(row) for row in rows.order_by(Event.id).limit(query.limit).dicts()]
 
     def event_bounds(self) -> tuple[int, int]:
-        """Return the id before the oldest event kept, and the newest id ever given; (0, 0) at first."""
-        newest = self._database.execute_sql("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
-        oldest = Event.select(fn.MIN(Event.id)).scalar()
+        """Return the id before the oldest event kept, and the newest id ever given; (0, 0) at first.
+
+        Raises:
+            RegistryError: the database cannot be read.
+        """
+        with _reading():
+            newest = self._database.execute_sql(_NEWEST_EVENT_ID).fetchone()
+            oldest = Event.select(fn.MIN(Event.id)).scalar()
         newest_id = newest[0] if newest else 0
         return (oldest - 1 if oldest is not None else newest_id), newest_id
 
@@ -241,6 +264,15 @@ class Registry:
         Event.delete().where(
             Event.id <= Event.select(fn.MAX(Event.id)).scalar() - self._kept_events
         ).execute()
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Turn the errors of a query into the registry's own."""
+    try:
+        yield
+    except PeeweeException as error:
+        raise RegistryError(str(error)) from error
 
 
 class _Transaction:
