@@ -261,9 +261,9 @@ class Registry:
         if self._written_events < 1000:
             return
         self._written_events = 0
-        Event.delete().where(
-            Event.id <= Event.select(fn.MAX(Event.id)).scalar() - self._kept_events
-        ).execute()
+        # Counted, not reckoned from the newest id: after a restored backup the ids jump.
+        newest_to_go = Event.select(Event.id).order_by(Event.id.desc()).offset(self._kept_events).limit(1)
+        Event.delete().where(Event.id <= newest_to_go).execute()
 
 
 @contextlib.contextmanager
