@@ -140,14 +140,29 @@ def read_config(path: Path, *, must_exist: bool) -> Config:
     """
     mistakes: list[Mistake] = []
     values: dict[str, dict[str, Any]] = {}
-    if must_exist and not path.exists():
-        mistakes.append(Mistake(file=path, key="", why="the file does not exist"))
-    for file in (path, *sorted((path.parent / "tower.d").glob("*.toml"))):
-        if file.exists():
-            _merge(values, file, mistakes)
+    if must_exist or _may_exist(path):
+        _merge(values, path, mistakes)
+    for file in _drop_ins(path.parent / "tower.d", mistakes):
+        _merge(values, file, mistakes)
     if mistakes:
         raise ConfigError(mistakes)
     return msgspec.convert(values, Config)
+
+
+def _may_exist(path: Path) -> bool:
+    """Tell whether a file is there, or may be: one that cannot be looked at is read, to say why not."""
+    try:
+        return path.exists()
+    except OSError:
+        return True
+
+
+def _drop_ins(directory: Path, mistakes: list[Mistake]) -> list[Path]:
+    try:
+        return sorted(directory.glob("*.toml"))
+    except OSError as error:
+        mistakes.append(Mistake(file=directory, key="", why=f"cannot be read: {error.strerror}"))
+        return []
 
 
 def _merge(values: dict[str, dict[str, Any]], file: Path, mistakes: list[Mistake]) -> None:
@@ -155,6 +170,9 @@ def _merge(values: dict[str, dict[str, Any]], file: Path, mistakes: list[Mistake
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         mistakes.append(Mistake(file=file, key="", why=f"not TOML: {error}"))
+        return
+    except FileNotFoundError:
+        mistakes.append(Mistake(file=file, key="", why="the file does not exist"))
         return
     except OSError as error:
         mistakes.append(Mistake(file=file, key="", why=f"cannot be read: {error.strerror}"))
