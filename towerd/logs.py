@@ -37,11 +37,11 @@ class _Formatter(logging.Formatter):
 def is_journal(environment: Mapping[str, str] = os.environ) -> bool:
     """Tell whether stderr goes to the journal (systemd.exec(5), JOURNAL_STREAM)."""
     try:
-        device, inode = environment.get("JOURNAL_STREAM", "").split(":")
+        device, inode = (int(number) for number in environment.get("JOURNAL_STREAM", "").split(":"))
         status = os.fstat(sys.stderr.fileno())
     except (ValueError, OSError):
         return False
-    return (status.st_dev, status.st_ino) == (int(device), int(inode))
+    return (status.st_dev, status.st_ino) == (device, inode)
 
 
 def configure(level: str) -> None:
