@@ -28,6 +28,7 @@ from sessions.store import (
     split_device,
     sweep,
 )
+from tests.unit.privileges import as_nobody
 from tests.unit.sessions.stores import ACCOUNT_ID, kill_in_transaction, make_store
 
 DEVICE = Identity(
@@ -37,7 +38,6 @@ DEVICE = Identity(
     push_name="Alice",
     platform="android",
 )
-NOBODY = 65534
 
 
 def mode_of(path: Path) -> int:
@@ -174,26 +174,11 @@ def test_store_locked_by_another_process_is_locked(
     assert store.classify().kind is StoreKind.DEVICE
 
 
-@contextlib.contextmanager
-def as_nobody(root: Path) -> Iterator[None]:
-    """Go on as a user whom the permissions stop; root they would not."""
-    if os.geteuid() != 0:
-        yield
-        return
-    root.parent.chmod(0o755)
-    for path in (root, *root.rglob("*")):
-        os.chown(path, NOBODY, NOBODY)
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 @pytest.fixture
 def reachable_root() -> Iterator[Path]:
     """Return a directory of stores that another user can reach too."""
     with tempfile.TemporaryDirectory(prefix="tower-") as name:
+        Path(name).chmod(0o755)
         directory = Path(name) / "sessions"
         directory.mkdir(mode=0o700)
         yield directory
