@@ -37,6 +37,13 @@ class Logout(Order, frozen=True, kw_only=True):
     id: int
 
 
+class PairPhone(Order, frozen=True, kw_only=True):
+    """Ask WhatsApp for a pairing code for a phone number; answered with the code."""
+
+    id: int
+    phone: str
+
+
 class Probe(Order, frozen=True, kw_only=True):
     """Make one round trip to the server; answered."""
 
@@ -64,7 +71,10 @@ class StoreLocked(Report, frozen=True, kw_only=True):
 
 
 class QrShown(Report, frozen=True, kw_only=True):
-    """A new QR is on offer; `number` counts from 1 within this worker's start."""
+    """A new QR is on offer; `number` counts from 1 within this worker's start.
+
+    `issued_at` is on the machine's monotonic clock, which both processes share and nobody sets.
+    """
 
     payload: str
     number: int
@@ -164,13 +174,17 @@ class ClientEnded(Report, frozen=True, kw_only=True):
 
 
 class Answer(Report, frozen=True, kw_only=True):
-    """Result of an order that is answered; `error` is None when it worked."""
+    """Result of an order that is answered; `error` is None when it worked.
+
+    `value` is the pairing code where one was asked for: a secret, kept in memory only.
+    """
 
     id: int
     error: str | None
+    value: str | None = None
 
 
-Orders = Begin | Logout | Probe | Quit
+Orders = Begin | Logout | PairPhone | Probe | Quit
 Reports = (
     Begun
     | StoreLocked

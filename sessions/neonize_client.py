@@ -23,6 +23,7 @@ logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: 
 from neonize.client import NewClient  # noqa: E402
 from neonize.proto import Neonize_pb2 as pb  # noqa: E402
 from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DeviceProps  # noqa: E402
+from neonize.utils.enum import ClientType  # noqa: E402
 
 from sessions import messages  # noqa: E402
 from sessions.messages import Identity  # noqa: E402
@@ -155,6 +156,30 @@ class NeonizeClient:
         """
         self._call(self._client.logout)
 
+    def pair_phone(self, phone: str) -> str:
+        """Ask for a pairing code; the client must be connected and unpaired.
+
+        Args:
+            phone: international, digits only.
+
+        Raises:
+            ClientError: WhatsApp gave none.
+        """
+        # WhatsApp takes only names of browsers it knows; neonize's own helper would say "CHROME (LINUX)".
+        params = pb.PairPhoneParams(
+            phone=phone,
+            clientDisplayName="Chrome (Linux)",
+            clientType=ClientType.CHROME.value,
+            showPushNotification=True,
+        ).SerializeToString()
+        library = self._client._NewClient__client  # noqa: SLF001
+        answer = pb.PairPhoneReturnFunction.FromString(
+            library.PairPhone(self._client.uuid, params, len(params))
+        )
+        if answer.Error:
+            raise ClientError(cause_of(answer.Error), redact(answer.Error))
+        return str(answer.Code)
+
     def probe(self) -> None:
         """Make one round trip to the server: `passive` is the smallest query that changes nothing.
 
@@ -180,7 +205,7 @@ class NeonizeClient:
             return
         self._last_qr = text
         self._qr_number += 1
-        self._listener(messages.QrShown(payload=text, number=self._qr_number, issued_at=time.time()))
+        self._listener(messages.QrShown(payload=text, number=self._qr_number, issued_at=time.monotonic()))
 
     def _on_pair_status(self, _client: NewClient, event: Any) -> None:
         if event.Status != pb.PairStatus.SUCCESS:

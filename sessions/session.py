@@ -58,6 +58,9 @@ class Session:
         match order:
             case messages.Logout():
                 _thread(lambda: self._answer(order.id, self._client.logout), "logout")
+            case messages.PairPhone():
+                phone = order.phone
+                _thread(lambda: self._answer(order.id, lambda: self._client.pair_phone(phone)), "pair-phone")
             case messages.Probe():
                 _thread(lambda: self._answer(order.id, self._client.probe), "probe")
             case messages.Quit():
@@ -82,15 +85,15 @@ class Session:
         self._outbox(messages.ClientEnded(cause=cause, detail=detail))
         self._end()
 
-    def _answer(self, order_id: int, call: Callable[[], None]) -> None:
-        error: str | None = None
+    def _answer(self, order_id: int, call: Callable[[], str | None]) -> None:
+        error, value = None, None
         try:
-            call()
+            value = call()
         except ClientError as failure:
             error = str(failure)
         except Exception as failure:  # noqa: BLE001 - an order is answered, whatever happens
             error = f"client-error: {redact(repr(failure))}"
-        self._outbox(messages.Answer(id=order_id, error=error))
+        self._outbox(messages.Answer(id=order_id, error=error, value=value))
 
     def _quit(self) -> None:
         goodbye = _thread(self._client.disconnect, "disconnect")

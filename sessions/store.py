@@ -100,9 +100,42 @@ class Store:
         _sync_directory(self.root)
         _delete(doomed)
 
+    def snapshot(self) -> None:
+        """Keep a copy of the store, made by SQLite itself; no client may be running on it.
+
+        Raises:
+            OSError: the copy could not be written.
+            sqlite3.Error: likewise, or the store cannot be read.
+        """
+        copy_path = self._snapshot
+        copy_path.unlink(missing_ok=True)
+        with (
+            self.lock(),
+            contextlib.closing(sqlite3.connect(self.database, timeout=_BUSY_SECONDS)) as source,
+            contextlib.closing(sqlite3.connect(copy_path)) as copy,
+        ):
+            copy_path.chmod(0o600)
+            source.backup(copy)
+
+    def restore(self) -> None:
+        """Put the kept copy back; nothing happens without one.
+
+        Raises:
+            OSError: the files could not be moved.
+        """
+        if self._snapshot.exists():
+            self.renew()
+            self._snapshot.rename(self.database)
+            _sync_directory(self.directory)
+
+    @property
+    def _snapshot(self) -> Path:
+        return self.root / f".{self.account_id}.snapshot"
+
     def remove(self) -> None:
         """Remove the directory and the lock file: the account is gone."""
         self.wipe()
+        self._snapshot.unlink(missing_ok=True)
         self.lock_path.unlink(missing_ok=True)
         _sync_directory(self.root)
 

@@ -52,6 +52,13 @@ class WhatsApp(Protocol):
             ClientError: not confirmed; the device may be gone all the same.
         """
 
+    def pair_phone(self, phone: str) -> str:
+        """Return a pairing code for a phone number (international, digits only).
+
+        Raises:
+            ClientError: WhatsApp gave none.
+        """
+
     def probe(self) -> None:
         """Make one round trip to the server.
 

@@ -37,6 +37,11 @@ def rfc3339(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def wall_time(monotonic: float, clock: Clock) -> str:
+    """Return a moment of the monotonic clock as RFC 3339."""
+    return rfc3339(clock.now() + monotonic - clock.monotonic())
+
+
 def rfc3339_or_none(seconds: float | None) -> str | None:
     """Return the time, or None for None."""
     return None if seconds is None else rfc3339(seconds)

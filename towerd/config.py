@@ -64,13 +64,19 @@ class WorkersConfig(Section, frozen=True, kw_only=True):
 
     Attributes:
         connect_seconds: how long a worker may take from its start to a login or a QR.
+        takeovers: so often within `takeover_seconds` a session that was replaced is taken back.
+        takeover_seconds: see there.
         crash_loop_exits: this many exits in a row, each soon after the start, are a crash loop.
         crash_loop_seconds: what "soon" means.
+        memory_max_mb: a worker that grows beyond is replaced.
     """
 
     connect_seconds: Seconds = 45.0
+    takeovers: Annotated[int, msgspec.Meta(ge=0, le=100)] = 3
+    takeover_seconds: Seconds = 600.0
     crash_loop_exits: Count = 10
     crash_loop_seconds: Seconds = 10.0
+    memory_max_mb: Annotated[int, msgspec.Meta(ge=64, le=1_000_000)] = 1024
 
 
 class StartConfig(Section, frozen=True, kw_only=True):
@@ -78,9 +84,37 @@ class StartConfig(Section, frozen=True, kw_only=True):
 
     Attributes:
         parallel: how many workers may be starting at once; 0 means four per core.
+        spread_seconds: the starts of a fleet are spread over a window of this much per account.
     """
 
     parallel: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    spread_seconds: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.2
+
+
+class TruthConfig(Section, frozen=True, kw_only=True):
+    """`[truth]`.
+
+    Attributes:
+        quiet_seconds: after so long without a sign of life the worker makes a round trip of its own.
+        probe_seconds: how long that may take before the worker is replaced.
+    """
+
+    quiet_seconds: Seconds = 25.0
+    probe_seconds: Seconds = 10.0
+
+
+class FleetConfig(Section, frozen=True, kw_only=True):
+    """`[fleet]`.
+
+    Attributes:
+        wave_accounts: so many accounts unlinked within `wave_seconds` are a wave.
+        wave_seconds: see there.
+        canary_seconds: how long the canary waits before it tries again; doubled up to an hour.
+    """
+
+    wave_accounts: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = 3
+    wave_seconds: Seconds = 60.0
+    canary_seconds: Seconds = 300.0
 
 
 class EventsConfig(Section, frozen=True, kw_only=True):
@@ -100,6 +134,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     reconnect: ReconnectConfig = ReconnectConfig()
     workers: WorkersConfig = WorkersConfig()
     start: StartConfig = StartConfig()
+    truth: TruthConfig = TruthConfig()
+    fleet: FleetConfig = FleetConfig()
     events: EventsConfig = EventsConfig()
 
 

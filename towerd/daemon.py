@@ -23,14 +23,18 @@ from towerd.accounts import rescue
 from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import AccountRecord, EventDraft
 from towerd.accounts.registry import NameTakenError, Registry
+from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.config import Config
 from towerd.events import EventStream
 from towerd.paths import Paths
 from towerd.rpc.call import Services
 from towerd.rpc.server import Server, bind
+from towerd.supervision.fleet import Fleet
+from towerd.supervision.gate import StartGate
 from towerd.supervision.lifecycle import Surroundings
 from towerd.supervision.names import ID_PATTERN
+from towerd.supervision.roster import Roster
 from towerd.supervision.spawn import Spawner
 from towerd.supervision.supervisor import Supervisor
 
@@ -143,11 +147,17 @@ class Daemon:
                 self._problems.append(words)
 
     async def _serve(self, ledger: Ledger, events: EventStream) -> None:
+        auditor = Auditor(ledger, self._clock)
+        fleet = Fleet(self._config.fleet, clock=self._clock, ledger=ledger)
         supervisor = Supervisor(
             Surroundings(
                 config=self._config,
                 clock=self._clock,
                 ledger=ledger,
+                auditor=auditor,
+                roster=Roster(),
+                fleet=fleet,
+                gate=StartGate(self._config.start.parallel or 4 * (os.cpu_count() or 1)),
                 spawner=self._spawner,
                 sessions_dir=self._paths.sessions_dir,
             )
@@ -155,6 +165,8 @@ class Daemon:
         services = Services(
             supervisor=supervisor,
             ledger=ledger,
+            auditor=auditor,
+            fleet=fleet,
             events=events,
             clock=self._clock,
             config=self._config,

@@ -35,11 +35,10 @@ REASONS: dict[str, Reason] = {
     "pairing-incomplete": Reason(
         action="the phone scanned but WhatsApp did not keep the link; " + _PAIR, strength=1
     ),
-    "duplicate-phone": Reason(action="this phone is linked to another account of yours", strength=2),
+    "duplicate-phone": Reason(action="scan with another phone, or use that account; " + _PAIR, strength=3),
     "wrong-phone": Reason(
-        action="another phone was linked before; scan with that one, "
-        "or run: towerctl pair {name} --new-phone",
-        strength=2,
+        action="scan with the expected phone, or allow another: towerctl pair {name} --new-phone",
+        strength=3,
     ),
     "unpaired-by-operator": Reason(
         action="remove the old linked device on the phone; to link again " + _PAIR, strength=3
@@ -52,6 +51,15 @@ REASONS: dict[str, Reason] = {
     "start-queued": Reason(action="nothing to do: it is about to start"),
     "connection-lost": Reason(action=_WAITS),
     "worker-lost": Reason(action=_WAITS),
+    "worker-memory": Reason(action=_WAITS),
+    "codes-over": Reason(action=_WAITS),
+    "code-refused": Reason(
+        action="WhatsApp gave no pairing code for this number; check it, or pair by QR. towerd tries again"
+    ),
+    "fleet-held": Reason(
+        action="many accounts were refused at once, so one tries and the others wait; "
+        "to let them all go on run: towerctl release"
+    ),
     "server-silent": Reason(action=_WAITS),
     "dns": Reason(action="WhatsApp's name cannot be resolved; check DNS. towerd tries again by itself"),
     "proxy": Reason(action="the proxy does not let us through; check it. towerd tries again by itself"),

@@ -14,7 +14,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from towerd.accounts.records import AccountRecord, Batch, EventDraft, EventRecord, TransitionRecord
+from towerd.accounts.records import (
+    AccountRecord,
+    AuditRecord,
+    Batch,
+    EventDraft,
+    EventRecord,
+    TransitionRecord,
+)
 from towerd.accounts.registry import Registry, RegistryError
 from towerd.protocol.errors import TowerError
 
@@ -42,6 +49,7 @@ class Ledger:
         self._accounts: dict[str, AccountRecord] = {}
         self._transitions: list[TransitionRecord] = []
         self._events: list[EventDraft] = []
+        self._audits: list[AuditRecord] = []
         self._posted = 0
         self._durable = 0
         self._wake = asyncio.Event()
@@ -105,13 +113,16 @@ class Ledger:
         *,
         transition: TransitionRecord | None = None,
         events: Sequence[EventDraft] = (),
+        audit: AuditRecord | None = None,
     ) -> None:
-        """Write behind: the account as it is now, a transition, events."""
+        """Write behind: the account as it is now, a transition, events, an audit row."""
         if record is not None:
             self._accounts[record.id] = record
         if transition is not None:
             self._transitions.append(transition)
         self._events.extend(events)
+        if audit is not None:
+            self._audits.append(audit)
         self._posted += 1
         self._wake.set()
 
@@ -140,9 +151,12 @@ class Ledger:
             self._wake.clear()
             posted = self._posted
             batch = Batch(
-                accounts=list(self._accounts.values()), transitions=self._transitions, events=self._events
+                accounts=list(self._accounts.values()),
+                transitions=self._transitions,
+                events=self._events,
+                audits=self._audits,
             )
-            self._accounts, self._transitions, self._events = {}, [], []
+            self._accounts, self._transitions, self._events, self._audits = {}, [], [], []
 
             def work(batch: Batch = batch) -> None:
                 events = self._registry.write_behind(batch)
@@ -170,6 +184,7 @@ class Ledger:
         self._accounts = {record.id: record for record in batch.accounts} | self._accounts
         self._transitions = batch.transitions + self._transitions
         self._events = batch.events + self._events
+        self._audits = batch.audits + self._audits
         lost = len(self._events) - _MAX_UNWRITTEN_EVENTS
         if lost > 0:
             log.error("%d events are lost: the account database has been unwritable for too long", lost)

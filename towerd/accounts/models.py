@@ -38,11 +38,13 @@ class Account(Table):
     intent = TextField(null=True)
     state = TextField()
     reason = TextField(null=True)
+    detail = TextField(null=True)
     since = FloatField()
     is_linked = BooleanField()
     is_confirmed = BooleanField()
     is_primary = BooleanField()
     jid = TextField(null=True)
+    phone = TextField(null=True)
     lid = TextField(null=True)
     device_number = IntegerField(null=True)
     push_name = TextField(null=True)
@@ -76,3 +78,19 @@ class Event(Table):
     account_id = TextField(null=True)
     account_name = TextField(null=True)
     data = TextField()
+
+
+class Audit(Table):
+    """Who did what to which account; outlives the account."""
+
+    id = AutoField()
+    time = FloatField()
+    uid = IntegerField()
+    user = TextField()
+    pid = IntegerField()
+    source = TextField()
+    action = TextField()
+    account_id = TextField(null=True)
+    account_label = TextField(null=True)
+    result = TextField()
+    detail = TextField(null=True)

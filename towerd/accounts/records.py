@@ -30,6 +30,7 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     # Actual.
     state: State = State.UNPAIRED
     reason: str | None = None
+    detail: str | None = None
     since: float = 0.0
     is_linked: bool = False
     is_confirmed: bool = False
@@ -88,12 +89,29 @@ class TransitionRecord(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
 
 
+class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Who did what to which account, and how it went; `id` is 0 before the registry gave one."""
+
+    time: float
+    uid: int
+    user: str
+    pid: int
+    source: Literal["cli", "drop-in", "daemon", "phone"]
+    action: str
+    account_id: str | None
+    account_label: str | None
+    result: str
+    detail: str | None = None
+    id: int = 0
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """What one transaction writes behind: the actual columns of accounts, transitions, events."""
+    """What one transaction writes behind: the actual columns of accounts, transitions, events, audit rows."""
 
     accounts: list[AccountRecord]
     transitions: list[TransitionRecord]
     events: list[EventDraft]
+    audits: list[AuditRecord] = []
 
 
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,11 +17,12 @@ from playhouse.migrations import run as run_migrations
 
 from sessions.states import State
 from towerd.accounts import models
-from towerd.accounts.models import Account, Event, Transition
+from towerd.accounts.models import Account, Audit, Event, Transition
 from towerd.accounts.records import (
     ACTUAL_COLUMNS,
     INTENT_COLUMNS,
     AccountRecord,
+    AuditRecord,
     Batch,
     EventDraft,
     EventQuery,
@@ -87,7 +88,7 @@ class Registry:
         """
         rows: Any = Account.select().order_by(Account.created_at, Account.id).dicts()
         with _reading():
-            return [AccountRecord(**row | {"state": State(row["state"])}) for row in rows]
+            return [_account(row) for row in rows]
 
     def insert(self, record: AccountRecord, events: Iterable[EventDraft] = ()) -> list[EventRecord]:
         """Add an account.
@@ -127,10 +128,13 @@ class Registry:
             RegistryError: nothing was written.
         """
         with _Transaction(self._database):
-            for record in batch.accounts:
+            # What gives a unique place up goes first, what takes it after.
+            for record in sorted(batch.accounts, key=lambda one: (one.is_linked, one.is_primary)):
                 Account.update(**_row(record, ACTUAL_COLUMNS)).where(Account.id == record.id).execute()
             for transition in batch.transitions:
                 self._write_transition(transition)
+            for audit in batch.audits:
+                Audit.insert(**_audit_row(audit)).execute()
             return self._write_events(batch.events)
 
     def delete(self, account_id: str, events: Iterable[EventDraft] = ()) -> list[EventRecord]:
@@ -190,6 +194,27 @@ class Registry:
             rows = rows.where(Event.type.in_(query.types))
         with _reading():
             return [_event(row) for row in rows.order_by(Event.id).limit(query.limit).dicts()]
+
+    def audits(self, query: EventQuery) -> list[AuditRecord]:
+        """Return the last audit rows that fit, oldest first; `types` are actions.
+
+        Raises:
+            RegistryError: the database cannot be read.
+        """
+        rows: Any = Audit.select()
+        if query.after_id is not None:
+            rows = rows.where(Audit.id > query.after_id)
+        if query.from_time is not None:
+            rows = rows.where(Audit.time >= query.from_time)
+        if query.until_time is not None:
+            rows = rows.where(Audit.time <= query.until_time)
+        if query.account_id is not None:
+            rows = rows.where(Audit.account_id == query.account_id)
+        if query.types:
+            rows = rows.where(Audit.action.in_(query.types))
+        with _reading():
+            found = [AuditRecord(**row) for row in rows.order_by(Audit.id.desc()).limit(query.limit).dicts()]
+        return found[::-1]
 
     def event_bounds(self) -> tuple[int, int]:
         """Return the id before the oldest event kept, and the newest id ever given; (0, 0) at first.
@@ -298,8 +323,20 @@ class _Transaction:
             raise RegistryError(str(error)) from error
 
 
+def _account(row: dict[str, Any]) -> AccountRecord:
+    # The phone is a column only for the index; the record knows it from the JID.
+    del row["phone"]
+    return AccountRecord(**row | {"state": State(row["state"])})
+
+
+def _audit_row(audit: AuditRecord) -> dict[str, Any]:
+    return {name: getattr(audit, name) for name in audit.__struct_fields__ if name != "id"}
+
+
 def _row(record: AccountRecord, columns: Iterable[str]) -> dict[str, Any]:
     row = {name: getattr(record, name) for name in columns}
+    if "jid" in row:
+        row["phone"] = record.phone
     if "state" in row:
         row["state"] = record.state.value
     return row

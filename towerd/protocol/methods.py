@@ -14,6 +14,7 @@ import msgspec
 from sessions.states import State
 from towerd.protocol.types import (
     Account,
+    Audit,
     Event,
     LogoutOutcome,
     Qr,
@@ -67,6 +68,7 @@ class Set(Params, frozen=True, kw_only=True):
     account: OptionalSelector = None
     name: Text | None = None
     display_name: Text | None = None
+    primary: Literal[True] | None = None
 
 
 class Pair(Params, frozen=True, kw_only=True):
@@ -140,6 +142,16 @@ class ListEvents(Params, frozen=True, kw_only=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 1000
 
 
+class ListAudit(Params, frozen=True, kw_only=True):
+    """What `audit.list` takes: the last rows that fit; `since` and `until` as for events."""
+
+    account: OptionalSelector = None
+    actions: list[Text] | None = None
+    since: int | Text | None = None
+    until: Text | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 1000
+
+
 class ApiVersion(Wire, frozen=True, kw_only=True):
     """Version of the RPC contract."""
 
@@ -175,6 +187,16 @@ class WorkerSummary(Wire, frozen=True, kw_only=True):
     memory_bytes: int | None
 
 
+class FleetStatus(Wire, frozen=True, kw_only=True):
+    """The breaker over all accounts: closed, or why it is open, who tries, and who waits."""
+
+    state: Literal["closed", "open"]
+    cause: Literal["client-outdated", "unlink-wave"] | None
+    canary: str | None
+    held: int
+    since: str | None
+
+
 class StatusResult(Wire, frozen=True, kw_only=True):
     """The daemon at a glance."""
 
@@ -187,6 +209,7 @@ class StatusResult(Wire, frozen=True, kw_only=True):
     starting: Starting
     workers: list[WorkerSummary]
     registry: str
+    fleet: FleetStatus
     problems: list[str]
 
 
@@ -264,6 +287,12 @@ class Empty(Wire, frozen=True, kw_only=True):
     """Nothing to say but that it was done."""
 
 
+class AuditResult(Wire, frozen=True, kw_only=True):
+    """Audit rows, oldest first."""
+
+    audits: list[Audit]
+
+
 class EventsResult(Wire, frozen=True, kw_only=True):
     """Events, oldest first."""
 
@@ -272,15 +301,30 @@ class EventsResult(Wire, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """One row of the table."""
+    """One row of the table.
+
+    Attributes:
+        is_audited: a call is noted in the audit log; a method that only reads never is, and `account.qr` notes
+            each QR that it hands out itself, not each time that somebody asked.
+    """
 
     params: type[Params]
     result: type[Wire] | type[dict[str, Any]]
     right: Right | None
     summary: str
+    is_audited: bool = True
 
 
 METHODS: dict[str, Method] = {
+    "audit.list": Method(
+        params=ListAudit, result=AuditResult, right="read", summary="List who did what, oldest first."
+    ),
+    "daemon.release": Method(
+        params=Nothing,
+        result=StatusResult,
+        right="connect",
+        summary="Let accounts that the fleet breaker holds go on.",
+    ),
     "daemon.version": Method(params=Nothing, result=VersionResult, right=None, summary="Say what runs."),
     "daemon.status": Method(
         params=Nothing, result=StatusResult, right="read", summary="Say how the daemon is."
@@ -304,7 +348,11 @@ METHODS: dict[str, Method] = {
         params=Pair, result=PairResult, right="connect", summary="Begin a new pairing attempt."
     ),
     "account.qr": Method(
-        params=GetQr, result=QrResult, right="connect", summary="Hand out the current QR, rendered."
+        params=GetQr,
+        result=QrResult,
+        right="connect",
+        summary="Hand out the current QR, rendered.",
+        is_audited=False,
     ),
     "account.start": Method(
         params=OneAccount, result=AccountResult, right="connect", summary="Let the account run."

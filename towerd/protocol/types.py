@@ -63,10 +63,12 @@ class Account(Wire, frozen=True, kw_only=True):
     primary: bool
     state: State
     reason: str | None
+    detail: str | None
     action: str | None
     since: str
     desired: Desired
     health: Health
+    health_reasons: list[str]
     jid: str | None
     lid: str | None
     phone: str | None
@@ -125,3 +127,18 @@ class Transition(Wire, frozen=True, kw_only=True):
     old: State | None
     new: State
     reason: str | None
+
+
+class Audit(Wire, frozen=True, kw_only=True):
+    """Who did what to which account, and how it went."""
+
+    id: int
+    time: str
+    user: str
+    uid: int
+    pid: int
+    source: Literal["cli", "drop-in", "daemon", "phone"]
+    action: str
+    account: AccountRef | None
+    result: str
+    detail: str | None

@@ -6,16 +6,19 @@ The one rule: who calls is what the kernel says (SO_PEERCRED), never what the ca
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from towerd.accounts.ledger import Ledger
+from towerd.accounts.records import AccountRecord
+from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.config import Config
 from towerd.events import EventStream
+from towerd.supervision.fleet import Fleet
 from towerd.supervision.supervisor import Supervisor
 
 
@@ -34,6 +37,8 @@ class Services:
 
     supervisor: Supervisor
     ledger: Ledger
+    auditor: Auditor
+    fleet: Fleet
     events: EventStream
     clock: Clock
     config: Config
@@ -53,6 +58,7 @@ class Call:
         notify: sends a notification on the caller's connection; raises ConnectionError when it is gone.
         run: carries on after the answer, until the connection ends; for subscriptions.
         subscriptions: what runs on this connection, by subscription id, with the function that ends it.
+        about: accounts that the request turned out to be about, for the audit log.
     """
 
     peer: Peer
@@ -60,3 +66,8 @@ class Call:
     notify: Notify
     run: Callable[[Coroutine[Any, Any, None]], Callable[[], object]]
     subscriptions: dict[str, Callable[[], object]] = field(default_factory=dict)
+    about: list[AccountRecord] = field(default_factory=list)
+
+    def for_request(self) -> Call:
+        """Return the same call with room of its own for what one request is about."""
+        return replace(self, about=[])

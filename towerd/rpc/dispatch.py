@@ -6,6 +6,7 @@ and the client is told no more than that.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import Any, get_type_hints
 
@@ -32,9 +33,9 @@ async def dispatch(request: object, call: Call) -> dict[str, Any] | None:
         request_id = None
     try:
         method, raw = _envelope(request)
-        result = await HANDLERS[method](call, decode_params(method, raw))
+        answer: dict[str, Any] = {"result": await _handle(method, decode_params(method, raw), call)}
     except TowerError as error:
-        answer: dict[str, Any] = {"error": error.to_wire()}
+        answer = {"error": error.to_wire()}
     except OSError as error:
         log.exception("a request failed")
         answer = {"error": _disk_error(error).to_wire()}
@@ -43,11 +44,33 @@ async def dispatch(request: object, call: Call) -> dict[str, Any] | None:
         answer = {
             "error": TowerError("internal-error", "internal error, see the journal of towerd").to_wire()
         }
-    else:
-        answer = {"result": result}
     if isinstance(request, dict) and _is_request(request) and "id" not in request:
         return None
     return {"jsonrpc": "2.0", "id": request_id, **answer}
+
+
+async def _handle(method: str, params: Params, call: Call) -> object:
+    """Have a request handled, and note in the audit log who changed what."""
+    own = call.for_request()
+    outcome = "internal-error"
+    try:
+        result = await HANDLERS[method](own, params)
+        outcome = "done"
+    except TowerError as error:
+        outcome = error.slug
+        raise
+    finally:
+        if METHODS[method].is_audited and METHODS[method].right not in (None, "read"):
+            await _audit(method, own, outcome)
+    return result
+
+
+async def _audit(method: str, call: Call, outcome: str) -> None:
+    record = call.about[0] if call.about else None
+    call.services.auditor.by_peer(call.peer.uid, call.peer.pid, method, record, result=outcome)
+    # A failing audit write stops nothing; the ledger says so and tries again.
+    with contextlib.suppress(TowerError):
+        await call.services.ledger.settle()
 
 
 def _is_id(value: object) -> bool:

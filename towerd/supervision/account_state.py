@@ -25,6 +25,8 @@ from towerd.supervision.pairing import PairingAttempt
 
 log = logging.getLogger(__name__)
 
+_TOUCH_SECONDS = 60.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
@@ -48,6 +50,7 @@ class AccountState:
         self.attempt: PairingAttempt | None = None
         self.retry: Retry | None = None
         self.is_removed = False
+        self._touched_at = 0.0
         self._ledger = ledger
         self._clock = clock
         self._watchers: set[Callable[[], None]] = set()
@@ -88,6 +91,14 @@ class AccountState:
         self.record = msgspec.structs.replace(self.record, updated_at=now, **facts)
         self._ledger.post(self.record)
         self.changed()
+
+    def touch(self) -> None:
+        """Note a sign of life; it goes to disk at most once a minute."""
+        now = self._clock.now()
+        self.record = msgspec.structs.replace(self.record, last_seen_at=now)
+        if now - self._touched_at >= _TOUCH_SECONDS or now < self._touched_at:
+            self._touched_at = now
+            self._ledger.post(self.record)
 
     def identify(self, identity: Identity) -> dict[str, Any]:
         """Return the facts of an identity, keeping what the library does not know this time."""
@@ -138,6 +149,10 @@ class AccountState:
             account_name=name or self.record.name,
             data=data,
         )
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call a function at every change, for as long as the account is there."""
+        self._watchers.add(watcher)
 
     def changed(self) -> None:
         """Let everybody who waits look again, at once: a state may pass within one turn of the loop."""

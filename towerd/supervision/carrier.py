@@ -99,8 +99,8 @@ class Carrier:
             await worker.end(grace_seconds=grace_seconds)
             self.since = time.time()
 
-    async def ask(self, order: Callable[[int], Orders], deadline_seconds: float) -> None:
-        """Give the worker an order that is answered.
+    async def ask(self, order: Callable[[int], Orders], deadline_seconds: float) -> str | None:
+        """Give the worker an order that is answered, and return the answer's value.
 
         Raises:
             OrderFailedError: it failed, or it did not answer in time.
@@ -109,11 +109,12 @@ class Carrier:
         if self.worker is None:
             msg = "no worker"
             raise WorkerEndedError(msg)
-        await self.worker.ask(order, deadline_seconds)
+        return await self.worker.ask(order, deadline_seconds)
 
-    def kill(self) -> None:
-        """Kill the worker; its death is then reported like any other."""
+    def kill(self, cause: str) -> None:
+        """Kill the worker; its death is then reported like any other, with this cause."""
         if self.worker is not None:
+            self._last_cause = cause
             self.worker.kill()
 
     async def look(self) -> StoreReport:

@@ -19,14 +19,15 @@ from towerd.protocol.types import LogoutOutcome
 from towerd.reasons import action_for
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.carrier import Carrier, Death
+from towerd.supervision.health import Condition
 from towerd.supervision.lifecycle import Lifecycle, Surroundings
-from towerd.supervision.pairing import PairingAttempt
+from towerd.supervision.pairing import CodeOffer, PairingAttempt
 from towerd.supervision.process import OrderFailedError, WorkerEndedError
 from towerd.supervision.reconcile import Finding
-from towerd.supervision.reports import ReportReader
+from towerd.supervision.reports import LOGOUT_SECONDS, ReportReader
 
-LOGOUT_SECONDS = 15.0
-"""What WhatsApp is given to confirm a logout, start and connect included."""
+CODE_PATIENCE_SECONDS = 45.0
+"""How long a caller waits for a pairing code: a worker's start, the line, and WhatsApp's answer."""
 _GOODBYE_SECONDS = 3.0
 
 
@@ -59,6 +60,7 @@ class Keeper:
         )
         self._reports = ReportReader(self._life)
         self.account: AccountState = self._life.account
+        around.roster.join(self.account)
         self.carrier: Carrier = self._life.carrier
         self._timers = self._life.timers
         self._config = self._life.config
@@ -75,31 +77,68 @@ class Keeper:
                 return
             elif self.account.record.desired == "stopped":
                 self._life.rest()
+            elif finding is Finding.REFUSED_DEVICE:
+                self.account.restore(State.UNPAIRED, self.account.record.reason)
+                await self._life.evict()
+            elif finding is Finding.DEVICE_GONE:
+                await self._reports.after_device_gone()
             elif self.account.record.is_linked:
                 self.account.restore(State.CONNECTING, "start-queued")
                 await self._life.launch()
-            elif finding is Finding.DEVICE_GONE:
-                await self._reports.after_device_gone()
             else:
                 await self._resume_pairing()
 
-    async def pair(self) -> None:
+    async def pair(self, *, phone: str | None = None, new_phone: bool = False) -> CodeOffer | None:
         """Begin a new pairing attempt; an earlier one is torn down first.
 
+        Args:
+            phone: digits of the number to pair by code; None pairs by QR. While a code for the same number is
+                on offer, it is handed out again and nothing is torn down.
+            new_phone: another phone than before may scan.
+
+        Returns:
+            The pairing code, when one was asked for.
+
         Raises:
-            TowerError: `wrong-state` while a device is linked; `registry-unavailable`.
+            TowerError: `wrong-state` while a device is linked; `pairing-timeout` when WhatsApp gave no code;
+                `registry-unavailable`.
         """
         async with self._life.lock:
             self._require_unlinked()
-            await self.account.intend(desired="running", intent=None)
-            await self._life.end_worker()
-            if self.account.record.is_linked:
-                # The phone scanned the code of the attempt that was just torn down.
-                self.account.move(Trigger.DEVICE_FOUND, None)
-                await self._life.launch()
-            else:
-                await self._life.begin_attempt()
+            forget_phone = {"expected_phone": None} if new_phone else {}
+            await self.account.intend(desired="running", intent=None, **forget_phone)
+            attempt = self.account.attempt
+            if phone is None or attempt is None or attempt.phone != phone:
+                await self._begin_pairing(phone)
             await self._life.around.ledger.settle()
+        return await self._await_code() if phone is not None else None
+
+    async def _begin_pairing(self, phone: str | None) -> None:
+        finding = await self._life.end_worker()
+        if self.account.record.is_linked or finding is Finding.REFUSED_DEVICE:
+            # The phone scanned the code of the attempt that was just torn down.
+            await self._life.go_on_pairing(finding, None)
+        else:
+            await self._life.begin_attempt(phone=phone)
+
+    async def _await_code(self) -> CodeOffer:
+        clock = self._life.around.clock
+
+        def offer() -> CodeOffer | None:
+            attempt = self.account.attempt
+            return attempt.current_code(clock.monotonic()) if attempt is not None else None
+
+        await self.account.until(
+            lambda: offer() is not None or self.account.state is not State.PAIRING, CODE_PATIENCE_SECONDS
+        )
+        current = offer()
+        if current is None:
+            raise TowerError(
+                "pairing-timeout",
+                f"no pairing code for {self.account.name} yet: it is {self.account.state.value}",
+                hint=self.action() or f"pair by QR instead: towerctl pair {self.account.name}",
+            )
+        return current
 
     async def start(self) -> None:
         """Let the account run; nothing changes when it does.
@@ -124,6 +163,7 @@ class Keeper:
             if self.account.state is not State.STOPPED:
                 self._timers.clear()
                 await self._life.end_worker(grace_seconds=_GOODBYE_SECONDS)
+                self._life.eviction = None
                 self._life.close_attempt()
                 self._life.rest()
             await self._life.around.ledger.settle()
@@ -159,7 +199,7 @@ class Keeper:
             if self.account.state is State.UNPAIRED and not self.carrier.is_running:
                 return
             await self.account.intend(intent="unpair")
-            await self.carrier.end()
+            await self._life.quiet()
             await self._finish_forgetting()
             await self._life.around.ledger.settle()
 
@@ -196,6 +236,9 @@ class Keeper:
             TowerError: `logout-failed` when a logout is required, nothing was deleted;
                 `registry-unavailable`.
         """
+        if self._life.eviction is not None:
+            # A device that may not stay is just being logged out; let that come to its end.
+            await self.account.until(lambda: self._life.eviction is None, LOGOUT_SECONDS)
         async with self._life.lock:
             was = self.account.record
             await self.account.intend(intent="remove")
@@ -210,12 +253,15 @@ class Keeper:
                         hint="nothing was deleted; try again, or leave out --require-logout",
                     )
             self._timers.clear()
-            await self.carrier.end()
+            await self._life.quiet()
+            self._life.around.fleet.forget(was.id)
             await asyncio.to_thread(self.carrier.store.remove)
             gone = self.account.draft("account.removed", {"logout": report.outcome})
             await self._life.around.ledger.settle()
             await self._life.around.ledger.commit(lambda registry: registry.delete(was.id, [gone]))
+            self._life.around.roster.leave(self.account)
             self.account.mark_removed()
+            self._life.around.roster.elect_primary(was.owner_uid)
         return report
 
     async def set(self, **columns: Any) -> None:
@@ -283,13 +329,11 @@ class Keeper:
 
     async def _finish_forgetting(self) -> None:
         """Finish an unpair or a wipe that was recorded."""
-        by_phone = self.account.state is State.LOGGED_OUT
         if self.account.record.intent == "unpair":
             await self._life.forget(Trigger.UNPAIR, "unpaired-by-operator")
-            return
-        await self._life.forget(Trigger.WIPED, "logged-out-by-phone")
-        if by_phone and self._config.pairing.automatic and self.account.record.desired == "running":
-            await self._life.begin_attempt()
+        else:
+            await self._life.forget(Trigger.WIPED, "logged-out-by-phone")
+            self._reports.repair_soon()
 
     async def _resume_pairing(self) -> None:
         """Settle a pairing that the last run left: go on inside its deadline, else give it up."""
@@ -315,7 +359,8 @@ class Keeper:
                 "wrong-state",
                 f"{record.name} is {record.state.value}: a device is linked"
                 + (f" ({record.phone})" if record.phone else ""),
-                hint=f"to link anew run: towerctl {verb} {record.name} --yes && towerctl pair {record.name}",
+                hint=f"to link another phone run: towerctl {verb} {record.name} --yes "
+                f"&& towerctl pair {record.name} --new-phone",
             )
 
     @property
@@ -323,10 +368,24 @@ class Keeper:
         """True when a pairing is going to begin by itself in a moment."""
         return self.account.state is State.LOGGED_OUT or self._timers.is_running("repair")
 
+    def make_primary(self) -> None:
+        """Make this the primary account of its owner.
+
+        Raises:
+            TowerError: `wrong-state`, no device is linked.
+        """
+        if not self.account.record.is_linked:
+            raise TowerError(
+                "wrong-state",
+                f"{self.account.name} has no linked device, so it cannot be the primary account",
+                hint=f"link it first: towerctl qr {self.account.name}",
+            )
+        self._life.around.roster.set_primary(self.account)
+
     @property
-    def is_tired(self) -> bool:
-        """True once so many reconnects failed that a human should look."""
-        return self._life.backoff.is_slow
+    def condition(self) -> Condition:
+        """What the account's health is made of."""
+        return self._life.condition
 
     def is_owned_by(self, owner: str) -> bool:
         """Tell whether a user, by name or number, owns this account."""
@@ -351,4 +410,6 @@ class Keeper:
 
     def action(self) -> str | None:
         """Return what a human can do about the present state."""
-        return action_for(self.account.record.reason, self.account.name)
+        record = self.account.record
+        action = action_for(record.reason, record.name)
+        return f"{record.detail}; {action}" if action and record.detail else action

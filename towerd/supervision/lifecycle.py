@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sessions.messages import Reports
-from sessions.states import State, Trigger
-from sessions.store import StoreReport
+from sessions.messages import Identity, Reports
+from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
 from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import AccountRecord
+from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.config import Config
 from towerd.protocol.errors import TowerError
@@ -25,10 +25,15 @@ from towerd.reasons import REASONS, lasting, reason_while_pairing
 from towerd.supervision.account_state import AccountState, Retry
 from towerd.supervision.backoff import Backoff
 from towerd.supervision.carrier import Carrier, Death
+from towerd.supervision.fleet import Fleet
+from towerd.supervision.gate import StartGate
+from towerd.supervision.health import Condition, health
 from towerd.supervision.pairing import PairingAttempt
 from towerd.supervision.reconcile import Finding, reconcile
+from towerd.supervision.roster import Refusal, Roster
 from towerd.supervision.spawn import Spawner
 from towerd.supervision.timers import Timers
+from towerd.supervision.truth import Pulse
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +51,10 @@ NO_DEVICE: dict[str, Any] = {
 }
 """The facts of an account without a linked device."""
 
-_UNUSABLE = frozenset({Finding.DAMAGED, Finding.MISMATCH, Finding.LOCKED})
+UNUSABLE = frozenset({Finding.DAMAGED, Finding.MISMATCH, Finding.LOCKED})
+"""Findings after which the store cannot be used; nothing is wiped because of them."""
+
+Aftermath = Callable[[], Coroutine[Any, Any, object]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,10 @@ class Surroundings:
     config: Config
     clock: Clock
     ledger: Ledger
+    auditor: Auditor
+    roster: Roster
+    fleet: Fleet
+    gate: StartGate
     spawner: Spawner
     sessions_dir: Path
 
@@ -68,6 +80,9 @@ class Lifecycle:
         around: the daemon's parts.
         on_report: takes the worker's reports at once.
         on_death: told when the worker ended by itself.
+
+    Attributes:
+        eviction: why the device that is logging in may not stay; None in ordinary life.
     """
 
     def __init__(
@@ -91,78 +106,134 @@ class Lifecycle:
             on_death=on_death,
         )
         self.backoff = Backoff(around.config.reconnect)
+        self.pulse = Pulse(self.account, self.carrier, config=around.config.truth)
         self.timers = Timers()
         self.lock = asyncio.Lock()
+        self.eviction: Refusal | None = None
         self.quick_deaths = 0
         self.is_closing = False
         self._aftermaths: set[asyncio.Task[None]] = set()
+        self._health, _ = health(self.condition)
+        self.account.watch(self._watch_health)
 
     async def close(self, *, grace_seconds: float) -> None:
         """End the worker because the daemon ends; nothing is decided by it."""
         self.is_closing = True
         self.timers.clear()
+        self.pulse.end()
         await self.carrier.end(grace_seconds=grace_seconds)
         for task in self._aftermaths:
             task.cancel()
 
-    def after(self, work: Coroutine[Any, Any, None]) -> None:
+    # What has to wait.
+
+    def after(self, work: Aftermath) -> None:
         """Do something as soon as the lock is free, unless the worker it was about is another by then."""
-
-        async def under_lock(generation: int) -> None:
-            async with self.lock:
-                try:
-                    if generation == self.carrier.generation and not self.is_closing:
-                        await work
-                finally:
-                    work.close()
-
-        task = asyncio.create_task(self._guarded(under_lock(self.carrier.generation)))
+        task = asyncio.create_task(self._under_lock(work, self.carrier.generation))
         self._aftermaths.add(task)
         task.add_done_callback(self._aftermaths.discard)
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        except TowerError as error:
-            log.error("%s: %s", self.account.name, error.message)
-        except OSError as error:
-            log.error("%s: the state directory cannot be used: %s", self.account.name, error)
-            self.timers.start("retry", self.config.reconnect.cap_seconds, lambda: self.after(self.start()))
+    async def _under_lock(self, work: Aftermath, generation: int) -> None:
+        async with self.lock:
+            if generation != self.carrier.generation or self.is_closing:
+                return
+            try:
+                await work()
+            except TowerError as error:
+                log.error("%s: %s", self.account.name, error.message)
+            except OSError as error:
+                log.error("%s: the state directory cannot be used: %s", self.account.name, error)
+                self.later("retry", self.config.reconnect.cap_seconds, work)
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that holds no lock; it ends with the daemon."""
+        task = asyncio.create_task(work)
+        self._aftermaths.add(task)
+        task.add_done_callback(self._aftermaths.discard)
+
+    def later(self, name: str, delay_seconds: float, work: Aftermath) -> None:
+        """Do something under the lock when a timer has run out."""
+        self.timers.start(name, delay_seconds, lambda: self.after(work))
+
+    # Workers.
 
     async def launch(self) -> None:
+        """Start a worker as soon as the fleet and the gate let it."""
+        account_id = self.account.record.id
+        if not self.around.fleet.admits(account_id):
+            self._hold()
+        elif self.around.gate.enter(account_id, lambda: self.after(self._launch_now)):
+            await self._launch_now()
+        elif self.account.state in LINKED_STATES and self.account.state is not State.CONNECTED:
+            self.account.note(reason="start-queued")
+
+    async def _launch_now(self) -> None:
         """Start a worker, and see that it gets somewhere in time."""
+        if self.around.fleet.is_canary_at_risk(self.account.record.id):
+            await asyncio.to_thread(self.carrier.store.snapshot)
         try:
             await self.carrier.launch()
         except OSError as error:
             log.error("%s: no worker could be started: %s", self.account.name, error)
-            self.schedule_retry(
-                Death(generation=self.carrier.generation, lived_seconds=0, cause="worker-lost")
-            )
+            self.around.gate.leave(self.account.record.id)
+            self.timers.start("retry", self.backoff.next_delay_seconds(), lambda: self.after(self.launch))
             return
-        self.timers.start("connect", self.config.workers.connect_seconds, self.carrier.kill)
+        seconds = self.config.workers.connect_seconds
+        self.timers.start("connect", seconds, lambda: self.carrier.kill("timeout"))
+
+    def _hold(self) -> None:
+        """Wait until the fleet goes on; a linked account says so in its state, a pairing in its reason."""
+        self.account.retry = None
+        if self.account.state in LINKED_STATES:
+            self.account.move(Trigger.DISCONNECTED, "fleet-held")
+        elif self.account.state is State.PAIRING:
+            self.account.move(Trigger.PAIR, "fleet-held")
+        is_linked = self.account.record.is_linked
+        self.around.fleet.hold(self.account.record.id, lambda: self.after(self.launch), can_test=is_linked)
+
+    def arrived(self) -> None:
+        """The worker got somewhere: its place at the gate is free."""
+        self.timers.stop("connect")
+        self.around.gate.leave(self.account.record.id)
 
     async def end_worker(self, *, grace_seconds: float = 0.0) -> Finding:
         """End the worker and let the store say what is linked now."""
-        await self.carrier.end(grace_seconds=grace_seconds)
+        await self.quiet(grace_seconds=grace_seconds)
         return await self.reconcile()
+
+    async def quiet(self, *, grace_seconds: float = 0.0) -> None:
+        """End the worker and everything that waits for it."""
+        self.pulse.end()
+        self.arrived()
+        await self.carrier.end(grace_seconds=grace_seconds)
+
+    # What the store says.
 
     async def reconcile(self) -> Finding:
         """Let the store say what is linked; no worker may be running."""
-        report: StoreReport = await self.carrier.look()
+        report = await self.carrier.look()
         finding = reconcile(self.account.record, report)
         if finding is Finding.NEW_DEVICE and report.identity is not None:
-            facts = self.account.identify(report.identity)
-            self.account.note(is_linked=True, is_confirmed=False, **facts)
-        elif finding in _UNUSABLE:
+            self.eviction = self.refusal(report.identity)
+            if self.eviction is not None:
+                return Finding.REFUSED_DEVICE
+            self.account.note(is_linked=True, is_confirmed=False, **self.account.identify(report.identity))
+        elif finding in UNUSABLE:
             log.error("%s: %s: %s", self.account.name, finding.value, report.detail)
         return finding
 
+    def refusal(self, identity: Identity) -> Refusal | None:
+        """Return why this account may not keep a device, None when it may."""
+        return self.around.roster.refusal(self.account, identity)
+
     def fail_if_unusable(self, finding: Finding) -> bool:
         """Fail the account when its store cannot be used; nothing is wiped by that."""
-        if finding not in _UNUSABLE:
+        if finding not in UNUSABLE:
             return False
         self.fail(finding.value)
         return True
+
+    # Beginnings.
 
     async def start(self) -> None:
         """Start a session on the device that the store holds, if it holds one."""
@@ -171,6 +242,9 @@ class Lifecycle:
             return
         if finding is Finding.DEVICE_GONE:
             await self.forget(Trigger.UNPAIR, "logged-out-by-phone")
+        elif finding is Finding.REFUSED_DEVICE:
+            self.account.move(Trigger.START_UNLINKED, None)
+            await self.evict()
         elif self.account.record.is_linked:
             self.backoff.reset()
             self.account.move(Trigger.START_LINKED, None)
@@ -178,25 +252,101 @@ class Lifecycle:
         else:
             self.account.move(Trigger.START_UNLINKED, self.unpaired_reason("never-paired"))
 
-    async def begin_attempt(self, former: PairingAttempt | None = None) -> None:
+    async def begin_attempt(self, former: PairingAttempt | None = None, *, phone: str | None = None) -> None:
         """Begin a pairing attempt in a fresh directory, or go on with one whose deadline is not over."""
         now = self.around.clock.now()
         started_at = former.started_at if former else now
         attempt = PairingAttempt(
-            started_at=started_at, deadline_at=started_at + self.config.pairing.timeout_seconds
+            started_at=started_at,
+            deadline_at=started_at + self.config.pairing.timeout_seconds,
+            phone=former.phone if former else phone,
         )
         self.timers.clear()
         self.quick_deaths = 0
         self.backoff.reset()
         await asyncio.to_thread(self.carrier.store.renew)
-        self.account.attempt, self.account.retry = attempt, None
+        self.account.attempt, self.account.retry, self.eviction = attempt, None, None
         self.account.move(
             Trigger.PAIR, reason_while_pairing(self.account.record.reason), pairing_started_at=started_at
         )
-        self.timers.start(
-            "pairing", attempt.deadline_at - now, lambda: self.after(self._after_pairing_deadline())
-        )
+        self.later("pairing", attempt.deadline_at - now, self._after_pairing_deadline)
         await self.launch()
+
+    async def _after_pairing_deadline(self) -> None:
+        attempt = self.account.attempt
+        finding = await self.end_worker()
+        if self.fail_if_unusable(finding):
+            return
+        if finding is Finding.REFUSED_DEVICE:
+            await self.evict()
+        elif self.account.record.is_linked:
+            # Scanned in the last moment.
+            self.account.move(Trigger.DEVICE_FOUND, None)
+            await self.launch()
+        else:
+            offered = attempt is not None and attempt.has_offered
+            await self.forget(Trigger.ATTEMPT_OVER, "pairing-timeout" if offered else "pairing-interrupted")
+            self.account.emit("session.timeout", {})
+
+    async def go_on_pairing(self, finding: Finding, cause: str | None) -> None:
+        """Log in with what a scan has left in the store, whoever died over it."""
+        if finding is Finding.REFUSED_DEVICE:
+            await self.evict()
+        else:
+            self.account.move(Trigger.DEVICE_FOUND, cause)
+            await self.launch()
+
+    # The device that may not stay.
+
+    async def evict(self) -> None:
+        """Let the device log in once more, so that it can be logged out at WhatsApp."""
+        if self.eviction is None:
+            return
+        self.begin_eviction()
+        if not self.carrier.is_running:
+            await self.launch()
+
+    def begin_eviction(self) -> None:
+        """Show that the scan worked and what is wrong with it."""
+        refusal = self.eviction
+        if refusal is None:
+            return
+        if self.account.state is State.UNPAIRED:
+            self.account.move(Trigger.PAIR, refusal.reason)
+        self.account.move(Trigger.SCANNED, refusal.reason, detail=refusal.detail)
+        self.close_attempt()
+        self.timers.stop("pairing")
+        if not self.timers.is_running("authenticated"):
+            seconds = self.config.pairing.authenticated_seconds
+            self.later("authenticated", seconds, lambda: self.end_eviction("no connection to WhatsApp"))
+
+    async def end_eviction(self, failure: str | None) -> None:
+        """Scrub what is left of a device that may not stay.
+
+        Args:
+            failure: why the logout at WhatsApp did not work; None when it did.
+        """
+        refusal, self.eviction = self.eviction, None
+        if refusal is None:
+            return
+        detail = refusal.detail
+        if failure is not None:
+            name = self.config.pairing.device_name
+            detail += f"; the logout failed ({failure}): remove the newest linked device {name} on the phone"
+        existing = refusal.existing
+        data = {"existing": existing.name} if existing is not None else {}
+        event = "session.duplicate" if refusal.reason == "duplicate-phone" else "session.wrong_phone"
+        phone = existing.record.phone if existing is not None else None
+        self.account.emit(event, data | {"phone": phone, "logout": "failed" if failure else "done"})
+        self.around.auditor.by_itself(
+            refusal.reason,
+            self.account.record,
+            result="logout-failed" if failure else "logged-out",
+            detail=detail,
+        )
+        await self.forget(Trigger.ATTEMPT_OVER, refusal.reason, detail=detail)
+
+    # Endings.
 
     def schedule_retry(self, death: Death) -> None:
         """Try again by the schedule after a worker ended that carried a linked device."""
@@ -212,26 +362,34 @@ class Lifecycle:
             self.account.note(last_disconnected_at=self.around.clock.now())
             self.account.emit("session.disconnected", {"reason": cause})
         self.account.move(Trigger.DISCONNECTED, cause)
-        self.timers.start("retry", delay, lambda: self.after(self.launch()))
+        self.later("retry", delay, self.launch)
 
     def fail_if_crash_loop(self) -> bool:
         """Fail the account when its workers die one after the other; go on slowly."""
         if self.quick_deaths < self.config.workers.crash_loop_exits:
             return False
+        self.quick_deaths = 0
         self.fail("worker-crash-loop")
-        self.timers.start("retry", self.config.reconnect.slow_seconds, lambda: self.after(self.start()))
+        self.later("retry", self.config.reconnect.slow_seconds, self.start)
         return True
 
-    async def forget(self, trigger: Trigger, reason: str) -> None:
+    async def forget(self, trigger: Trigger, reason: str, *, detail: str | None = None) -> None:
         """Wipe the store and forget the device; what pairs next is expected to be the same phone."""
         self.timers.clear()
-        await self.carrier.end()
+        await self.quiet()
+        self.around.fleet.forget(self.account.record.id)
         await asyncio.to_thread(self.carrier.store.renew)
         self.close_attempt()
-        phone = self.account.record.phone
-        self.account.move(trigger, self.unpaired_reason(reason), **NO_DEVICE)
+        self.eviction = None
+        record = self.account.record
+        if record.is_linked or trigger is Trigger.ATTEMPT_OVER:
+            self.around.auditor.by_itself("wiped" if record.is_linked else "scrubbed", record, detail=reason)
+        shown = self.unpaired_reason(reason)
+        kept = detail if shown == reason else record.detail
+        self.account.move(trigger, shown, **NO_DEVICE | {"detail": kept})
+        self.around.roster.elect_primary(record.owner_uid)
         await self.settle_somehow()
-        await self.account.intend(intent=None, expected_phone=phone or self.account.record.expected_phone)
+        await self.account.intend(intent=None, expected_phone=record.phone or record.expected_phone)
 
     async def settle_somehow(self) -> None:
         """Wait until what happened is durable; a full disk is no reason to stop."""
@@ -242,14 +400,16 @@ class Lifecycle:
 
     def rest(self) -> None:
         """Go to `stopped` when that is what the operator wants."""
-        if self.account.state is State.STOPPED:
-            return
-        if self.account.record.desired == "stopped":
+        if self.account.state is not State.STOPPED and self.account.record.desired == "stopped":
+            self.around.fleet.forget(self.account.record.id)
+            self.account.retry = None
             self.account.move(Trigger.STOP, "stopped-by-operator")
 
     def fail(self, reason: str) -> None:
         """Wait for a human."""
         self.timers.clear()
+        self.pulse.end()
+        self.arrived()
         self.close_attempt()
         self.account.retry = None
         self.account.move(Trigger.FAILURE, reason)
@@ -264,15 +424,25 @@ class Lifecycle:
         """Return the reason to show: a lasting cause is not overwritten by a weaker one."""
         return lasting(self.account.record.reason, reason)
 
-    async def _after_pairing_deadline(self) -> None:
-        attempt = self.account.attempt
-        if self.fail_if_unusable(await self.end_worker()):
-            return
-        if self.account.record.is_linked:
-            # Scanned in the last moment.
-            self.account.move(Trigger.DEVICE_FOUND, None)
-            await self.launch()
-            return
-        offered = attempt is not None and attempt.has_offered
-        await self.forget(Trigger.ATTEMPT_OVER, "pairing-timeout" if offered else "pairing-interrupted")
-        self.account.emit("session.timeout", {})
+    @property
+    def condition(self) -> Condition:
+        """What the account's health is made of."""
+        record = self.account.record
+        return Condition(
+            state=record.state,
+            reason=record.reason,
+            is_doubtful=self.pulse.is_doubtful,
+            is_tired=self.backoff.is_slow,
+        )
+
+    def _watch_health(self) -> None:
+        """Say when the level changes."""
+        level, reasons = health(self.condition)
+        if level != self._health:
+            old, self._health = self._health, level
+            self.account.emit("health.changed", {"old": old, "new": level, "reasons": reasons})
+
+    @property
+    def is_pairing(self) -> bool:
+        """True while a pairing attempt is under way."""
+        return self.account.state in ATTEMPT_STATES

@@ -1,7 +1,7 @@
-"""One pairing attempt: its rounds of codes, its clock, and the QR on offer.
+"""One pairing attempt: its rounds of codes, its clock, and the QR or pairing code on offer.
 
-The one rule: the payload lives here, in memory, until it expires or is replaced; an expired one is never
-handed out.
+The one rule: payload and code live here, in memory, until they expire or are replaced; an expired one is
+never handed out. Expiry runs on the monotonic clock, so nobody who sets the machine's time can lengthen it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,29 @@ CODES_PER_ROUND = 6
 """WhatsApp sends six refs (seen on the wire; whatsmeow qrchan.go counts on it)."""
 FIRST_CODE_SECONDS = 60.0
 NEXT_CODE_SECONDS = 20.0
-"""How long each code is on show (whatsmeow qrchan.go)."""
+"""How long each QR is on show (whatsmeow qrchan.go)."""
+ROUND_SECONDS = FIRST_CODE_SECONDS + (CODES_PER_ROUND - 1) * NEXT_CODE_SECONDS
+"""After this the library closes the line, and with it ends a pairing code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QrOffer:
-    """A QR on offer; times in seconds since the epoch."""
+    """A QR on offer; times on the monotonic clock."""
 
     id: str
     payload: str = field(repr=False)
     round: int
     number: int
+    issued_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeOffer:
+    """A pairing code on offer; times on the monotonic clock."""
+
+    code: str = field(repr=False)
+    round: int
     issued_at: float
     expires_at: float
 
@@ -34,13 +46,16 @@ class PairingAttempt:
     Args:
         started_at: when it began, seconds since the epoch; its age counts from here.
         deadline_at: when it ends without a scan.
+        phone: digits of the number that asked for a code; None pairs by QR.
     """
 
     started_at: float
     deadline_at: float
+    phone: str | None = None
     round: int = 1
     number: int = 0
     offer: QrOffer | None = None
+    code_offer: CodeOffer | None = None
     has_offered: bool = False
 
     def show(self, payload: str, number: int, issued_at: float) -> bool:
@@ -60,11 +75,22 @@ class PairingAttempt:
         )
         return True
 
+    def show_code(self, code: str, *, issued_at: float, expires_at: float) -> None:
+        """Put a pairing code on offer."""
+        self.has_offered = True
+        self.code_offer = CodeOffer(code=code, round=self.round, issued_at=issued_at, expires_at=expires_at)
+
     def current(self, now: float) -> QrOffer | None:
         """Return the QR on offer, None when there is none that is still valid."""
-        if self.offer is None or now >= self.offer.expires_at:
+        if self.phone is not None or self.offer is None or now >= self.offer.expires_at:
             return None
         return self.offer
+
+    def current_code(self, now: float) -> CodeOffer | None:
+        """Return the pairing code on offer, None when there is none that is still valid."""
+        if self.code_offer is None or now >= self.code_offer.expires_at:
+            return None
+        return self.code_offer
 
     def next_round(self) -> None:
         """Drop the codes of a round that is over; the next one asks WhatsApp for new ones."""
@@ -74,6 +100,7 @@ class PairingAttempt:
         self.withdraw()
 
     def withdraw(self) -> None:
-        """Take the QR off offer."""
+        """Take QR and code off offer."""
         self.number = 0
         self.offer = None
+        self.code_offer = None

@@ -95,8 +95,8 @@ class WorkerProcess:
         self._reading = asyncio.create_task(self._read(reader), name=f"reports {self._label}")
         self._send(order)
 
-    async def ask(self, order: Callable[[int], Orders], deadline_seconds: float) -> None:
-        """Give an order that is answered, and wait for the answer.
+    async def ask(self, order: Callable[[int], Orders], deadline_seconds: float) -> str | None:
+        """Give an order that is answered, wait for the answer, and return its value.
 
         Args:
             order: builds the order around its id.
@@ -119,6 +119,7 @@ class WorkerProcess:
             self._answers.pop(order_id, None)
         if result.error is not None:
             raise OrderFailedError(result.error, timed_out="timeout" in result.error)
+        return result.value
 
     async def end(self, *, grace_seconds: float = 0.0) -> None:
         """End the process and wait until it is over.

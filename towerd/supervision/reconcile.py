@@ -13,10 +13,11 @@ from towerd.accounts.records import AccountRecord
 
 
 class Finding(StrEnum):
-    """What registry and store say together."""
+    """What registry and store say together; a refused device is a new one that the account may not keep."""
 
     SAME_DEVICE = "same-device"
     NEW_DEVICE = "new-device"
+    REFUSED_DEVICE = "refused-device"
     NOTHING = "nothing"
     DEVICE_GONE = "device-gone"
     DAMAGED = "store-damaged"

@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from sessions import messages
-from sessions.messages import Reports
+from sessions.messages import Identity, Reports
 from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
-from towerd.clock import rfc3339
+from towerd.clock import rfc3339, wall_time
 from towerd.reasons import REASONS, reason_while_pairing
 from towerd.supervision.account_state import Retry
 from towerd.supervision.carrier import Death
 from towerd.supervision.lifecycle import NO_DEVICE, Lifecycle
-from towerd.supervision.pairing import CODES_PER_ROUND
+from towerd.supervision.pairing import CODES_PER_ROUND, ROUND_SECONDS, PairingAttempt
+from towerd.supervision.process import OrderFailedError
 from towerd.supervision.reconcile import Finding
 
 log = logging.getLogger(__name__)
 
+LOGOUT_SECONDS = 15.0
+"""What WhatsApp is given to confirm a logout."""
+CODE_SECONDS = 20.0
+"""What WhatsApp is given to hand out a pairing code."""
 _REPAIR_SECONDS = 1.0
 """Delay before the pairing that follows an unlink by the phone."""
 
@@ -41,6 +47,7 @@ class ReportReader:
         self._carrier = life.carrier
         self._timers = life.timers
         self._config = life.config
+        self._takeovers: deque[float] = deque()
         self._takers: dict[type[Any], Callable[[Any], None]] = {
             messages.QrShown: self._take_qr,
             messages.PairingOver: self._take_pairing_over,
@@ -50,10 +57,12 @@ class ReportReader:
             messages.Disconnected: self._take_disconnected,
             messages.LoggedOut: self._take_logged_out,
             messages.Banned: self._take_banned,
-            messages.Outdated: lambda _report: self._give_up_soon("client-outdated"),
-            messages.Replaced: lambda _report: self._give_up_soon("stream-replaced"),
+            messages.Outdated: lambda _report: self._life.after(self._after_outdated),
+            messages.Replaced: lambda _report: self._life.after(self._after_replaced),
             messages.ConnectFailed: lambda report: self._give_up_soon(f"connect-failure-{report.code}"),
             messages.StoreLocked: lambda _report: self._give_up_soon("store-locked"),
+            messages.KeepaliveMissed: lambda _report: self._doubt(),
+            messages.KeepaliveRestored: lambda _report: self._life.pulse.feel(),
         }
 
     def take(self, report: Reports) -> None:
@@ -66,24 +75,63 @@ class ReportReader:
         else:
             log.debug("%s: %s", self._account.name, type(report).__name__)
 
+    def take_death(self, death: Death) -> None:
+        """Take note that the worker ended by itself."""
+        if self._life.is_closing:
+            return
+        self._life.pulse.end()
+        self._life.arrived()
+        self._life.after(lambda: self._after_death(death))
+        # Who waits for a connection looks whether a worker still tries.
+        self._account.changed()
+
+    # Pairing.
+
     def _take_qr(self, report: messages.QrShown) -> None:
         attempt = self._account.attempt
         if attempt is None or self._account.state is not State.PAIRING:
             return
         if not attempt.show(report.payload, report.number, report.issued_at) or attempt.offer is None:
             return
-        self._timers.stop("connect")
+        self._life.arrived()
+        if self._account.record.reason != reason_while_pairing(self._account.record.reason):
+            self._account.move(Trigger.PAIR, None)
+        if attempt.phone is not None:
+            # The line stands; the code goes over it, and ends with it.
+            if report.number == 1:
+                task = self._ask_for_code(attempt, attempt.phone, self._carrier.generation)
+                self._life.background(task)
+            return
         self._account.emit(
             "session.qr",
             {
                 "round": attempt.round,
                 "number": attempt.number,
                 "count": CODES_PER_ROUND,
-                "expires_at": rfc3339(attempt.offer.expires_at),
+                "expires_at": wall_time(attempt.offer.expires_at, self._life.around.clock),
             },
         )
-        if self._account.record.reason != reason_while_pairing(self._account.record.reason):
-            self._account.move(Trigger.PAIR, None)
+        self._account.changed()
+
+    async def _ask_for_code(self, attempt: PairingAttempt, phone: str, generation: int) -> None:
+        issued_at = attempt.offer.issued_at if attempt.offer else self._life.around.clock.monotonic()
+        try:
+            code = await self._carrier.ask(
+                lambda order_id: messages.PairPhone(id=order_id, phone=phone), CODE_SECONDS
+            )
+        except OrderFailedError as error:
+            if generation == self._carrier.generation:
+                log.warning("%s: WhatsApp gave no pairing code: %s", self._account.name, error)
+                self._carrier.kill("code-refused")
+            return
+        if generation != self._carrier.generation or self._account.attempt is not attempt or not code:
+            return
+        expires_at = issued_at + ROUND_SECONDS
+        attempt.show_code(code, issued_at=self._life.around.clock.monotonic(), expires_at=expires_at)
+        self._account.emit(
+            "session.code",
+            {"round": attempt.round, "expires_at": wall_time(expires_at, self._life.around.clock)},
+        )
         self._account.changed()
 
     def _take_pairing_over(self, report: messages.PairingOver) -> None:
@@ -91,50 +139,78 @@ class ReportReader:
             case "success":
                 pass
             case "err-client-outdated":
-                self._give_up_soon("client-outdated")
+                self._life.after(self._after_outdated)
             case status if status.startswith("passkey"):
                 self._give_up_soon("passkey-required")
             case status:
                 log.info("%s: the codes of this round are over: %s", self._account.name, status)
-                self._carrier.kill()
+                self._carrier.kill("codes-over")
 
     def _take_scanned(self, report: messages.Scanned) -> None:
+        self._life.eviction = self._life.refusal(report.identity)
+        if self._life.eviction is not None:
+            self._life.begin_eviction()
+            return
         facts = self._account.identify(report.identity)
         if self._account.move(Trigger.SCANNED, None, is_linked=True, is_confirmed=False, **facts):
+            self._life.around.auditor.by_itself(
+                "paired", self._account.record, source="phone", detail=self._account.record.phone
+            )
             self._timers.stop("pairing", "connect")
-            self._timers.start(
+            self._life.later(
                 "authenticated", self._config.pairing.authenticated_seconds, self._after_slow_restart
             )
             if self._account.attempt is not None:
                 self._account.attempt.withdraw()
 
+    # Connection.
+
     def _take_connected(self, report: messages.Connected) -> None:
-        facts = self._account.identify(report.identity) if report.identity else {}
-        now = self._life.around.clock.now()
-        was_connected = self._account.state is State.CONNECTED
+        self._life.arrived()
+        if self._life.eviction is None and report.identity is not None:
+            # Late news of the phone's number runs the claim again.
+            self._life.eviction = (
+                self._life.refusal(report.identity) if self._is_new(report.identity) else None
+            )
+        if self._life.eviction is not None:
+            self._life.begin_eviction()
+            self._life.after(self._log_out_the_evicted)
+            return
         if self._account.record.intent == "logout":
             # A logout whose end was unknown did not happen; one that is running has a newer generation soon.
-            self._life.after(self._account.intend(intent=None))
-        moved = self._account.move(
+            self._life.after(lambda: self._account.intend(intent=None))
+        was_connected = self._account.state is State.CONNECTED
+        facts = self._account.identify(report.identity) if report.identity else {}
+        now = self._life.around.clock.now()
+        if not self._account.move(
             Trigger.CONNECTED,
             None,
+            detail=None,
             is_linked=True,
             is_confirmed=True,
             pairing_started_at=None,
             last_connected_at=now,
             last_seen_at=now,
             **facts,
-        )
-        if not moved:
+        ):
             return
+        self._settle_connected()
+        if not was_connected:
+            self._account.emit("session.connected", {"phone": self._account.record.phone})
+        self._account.changed()
+
+    def _is_new(self, identity: Identity) -> bool:
+        return not self._account.record.is_linked or self._account.record.jid != identity.jid
+
+    def _settle_connected(self) -> None:
         self._account.attempt = None
         self._account.retry = None
         self._life.quick_deaths = 0
         self._timers.clear()
         self._timers.start("stable", self._config.reconnect.stable_seconds, self._life.backoff.reset)
-        if not was_connected:
-            self._account.emit("session.connected", {"phone": self._account.record.phone})
-        self._account.changed()
+        self._life.pulse.begin()
+        self._life.around.fleet.report_connected(self._account.record.id)
+        self._life.around.roster.elect_primary(self._account.record.owner_uid)
 
     def _take_identity(self, report: messages.IdentityLearned) -> None:
         self._account.note(**self._account.identify(report.identity))
@@ -144,57 +220,80 @@ class ReportReader:
         if self._account.state is not State.CONNECTED:
             return
         self._account.retry = Retry(attempt=0, next_attempt_at=None)
+        self._life.pulse.end()
         self._timers.stop("stable")
-        self._timers.start("library", self._config.reconnect.library_seconds, self._carrier.kill)
+        self._timers.start(
+            "library",
+            self._config.reconnect.library_seconds,
+            lambda: self._carrier.kill("connection-lost"),
+        )
         self._account.move(
             Trigger.DISCONNECTED, "connection-lost", last_disconnected_at=self._life.around.clock.now()
         )
         self._account.emit("session.disconnected", {"reason": "connection-lost"})
 
+    def _doubt(self) -> None:
+        if self._account.state is State.CONNECTED:
+            self._life.pulse.doubt()
+
+    # Refusals.
+
     def _take_logged_out(self, report: messages.LoggedOut) -> None:
-        if self._account.record.intent is not None:
+        account_id = self._account.record.id
+        if self._life.eviction is not None:
+            self._life.after(lambda: self._life.end_eviction(None))
+        elif self._account.record.intent is not None:
             # The logout that we asked for, confirmed the hard way.
-            self._life.after(self._settle_logout())
+            self._life.after(self._settle_logout)
+        elif self._life.around.fleet.is_canary_at_risk(account_id):
+            self._life.after(self._after_canary_refused)
         elif report.code == 403:
             self._give_up_soon("locked", unlinked=True)
         elif report.code == 406:
             self._give_up_soon("banned", unlinked=True)
         elif not self._account.record.is_confirmed:
-            self._life.after(self._after_incomplete())
+            self._life.after(self._after_incomplete)
         elif self._account.move(Trigger.LOGGED_OUT, "logged-out-by-phone"):
-            self._account.emit("session.logged_out", {"reason": "logged-out-by-phone", "by": "phone"})
-            self._timers.clear()
-            self._life.after(self._after_logged_out())
+            self._note_unlink()
+            self._life.after(self._after_logged_out)
+
+    def _note_unlink(self) -> None:
+        self._timers.clear()
+        self._life.pulse.end()
+        self._account.emit("session.logged_out", {"reason": "logged-out-by-phone", "by": "phone"})
+        self._life.around.auditor.by_itself("logged-out", self._account.record, source="phone")
+        self._life.around.fleet.report_unlinked(self._account.record.id)
 
     def _take_banned(self, report: messages.Banned) -> None:
         if report.expires_in_seconds <= 0:
             self._give_up_soon("banned")
         else:
-            self._life.after(self._wait_out_ban(float(report.expires_in_seconds)))
+            self._life.after(lambda: self._wait_out_ban(float(report.expires_in_seconds)))
 
-    def take_death(self, death: Death) -> None:
-        """Take note that the worker ended by itself."""
-        if not self._life.is_closing:
-            self._life.after(self._after_death(death))
-            # Who waits for a connection looks whether a worker still tries.
-            self._account.changed()
+    def _give_up_soon(self, reason: str, *, unlinked: bool = False) -> None:
+        self._life.after(lambda: self._give_up(reason, unlinked=unlinked))
+
+    # Aftermaths.
 
     async def _after_death(self, death: Death) -> None:
         quick = death.lived_seconds < self._config.workers.crash_loop_seconds
         silent_crash = quick and death.cause == "worker-lost"
         self._life.quick_deaths = self._life.quick_deaths + 1 if silent_crash else 0
+        self._account.emit("worker.exited", {"cause": death.cause})
         was_running = self._account.state
+        was_evicting = self._life.eviction is not None
         finding = await self._life.reconcile()
         if self._life.fail_if_unusable(finding):
             return
         if finding is Finding.DEVICE_GONE:
             await self.after_device_gone()
+        elif finding is Finding.NOTHING and was_evicting:
+            await self._life.end_eviction(None)
         elif finding is Finding.NOTHING:
             self._next_round(death)
-        elif was_running in ATTEMPT_STATES or finding is Finding.NEW_DEVICE:
+        elif was_running in ATTEMPT_STATES or finding in (Finding.NEW_DEVICE, Finding.REFUSED_DEVICE):
             # The scan is recorded; log in at once, as the library would have.
-            self._account.move(Trigger.DEVICE_FOUND, death.cause)
-            await self._life.launch()
+            await self._life.go_on_pairing(finding, death.cause)
         elif was_running in LINKED_STATES:
             self._life.schedule_retry(death)
 
@@ -206,7 +305,7 @@ class ReportReader:
             await self._after_incomplete()
         elif self._account.state in LINKED_STATES:
             self._account.move(Trigger.LOGGED_OUT, "logged-out-by-phone")
-            self._account.emit("session.logged_out", {"reason": "logged-out-by-phone", "by": "phone"})
+            self._note_unlink()
             await self._after_logged_out()
         else:
             await self._life.forget(Trigger.UNPAIR, "logged-out-by-phone")
@@ -214,59 +313,107 @@ class ReportReader:
     async def _after_logged_out(self) -> None:
         """Recorded first, then wiped, then paired anew by itself."""
         await self._life.settle_somehow()
-        await self._carrier.end()
         await self._life.forget(Trigger.WIPED, "logged-out-by-phone")
+        self.repair_soon()
+
+    def repair_soon(self) -> None:
+        """Pair anew by itself, unless the configuration or the operator says otherwise."""
         if self._config.pairing.automatic and self._account.record.desired == "running":
-            self._timers.start(
-                "repair", _REPAIR_SECONDS, lambda: self._life.after(self._life.begin_attempt())
-            )
+            self._life.later("repair", _REPAIR_SECONDS, self._repair)
+
+    async def _repair(self) -> None:
+        fleet, account_id = self._life.around.fleet, self._account.record.id
+        if fleet.admits(account_id):
+            await self._life.begin_attempt()
+        else:
+            fleet.hold(account_id, lambda: self._life.after(self._life.begin_attempt), can_test=False)
 
     async def _after_incomplete(self) -> None:
         """The phone scanned, and WhatsApp did not know the device at the first login."""
-        await self._carrier.end()
         attempt = self._account.attempt
         await self._life.forget(Trigger.ATTEMPT_OVER, "pairing-incomplete")
         if attempt is not None and self._life.around.clock.now() < attempt.deadline_at:
             await self._life.begin_attempt(attempt)
 
-    async def _after_slow_restart_locked(self) -> None:
+    async def _after_slow_restart(self) -> None:
         finding = await self._life.end_worker()
         if self._life.fail_if_unusable(finding):
             return
         if finding is Finding.DEVICE_GONE:
             await self._after_incomplete()
         else:
-            self._account.move(Trigger.DEVICE_FOUND, "timeout")
-            await self._life.launch()
+            await self._life.go_on_pairing(finding, "timeout")
 
-    def _after_slow_restart(self) -> None:
-        self._life.after(self._after_slow_restart_locked())
-
-    def _give_up_soon(self, reason: str, *, unlinked: bool = False) -> None:
-        self._life.after(self._give_up(reason, unlinked=unlinked))
+    async def _log_out_the_evicted(self) -> None:
+        failure = None
+        try:
+            await self._carrier.ask(lambda order_id: messages.Logout(id=order_id), LOGOUT_SECONDS)
+        except OrderFailedError as error:
+            failure = str(error)
+        await self._life.end_eviction(failure)
 
     async def _give_up(self, reason: str, *, unlinked: bool = False) -> None:
         """Stop the worker and wait for a human."""
         if unlinked:
             # The library deletes the device row a moment after it reports; the kill may come in between.
+            self._life.around.auditor.by_itself(
+                "logged-out", self._account.record, source="phone", detail=reason
+            )
             self._account.note(**NO_DEVICE)
             await self._life.settle_somehow()
-            await self._carrier.end()
+            await self._life.quiet()
             await asyncio.to_thread(self._carrier.store.renew)
+            self._life.around.roster.elect_primary(self._account.record.owner_uid)
         else:
             await self._life.end_worker()
         self._life.fail(reason)
+
+    async def _after_outdated(self) -> None:
+        """The client is outdated: for everybody; one account goes on trying, the others hold."""
+        fleet = self._life.around.fleet
+        await self._life.end_worker()
+        if not self._account.record.is_linked:
+            self._life.fail("client-outdated")
+        elif fleet.report_outdated(self._account.record.id):
+            self._life.fail("client-outdated")
+            self._life.later("retry", fleet.next_try_seconds(), self._life.start)
+        else:
+            await self._life.launch()
+
+    async def _after_replaced(self) -> None:
+        """Somebody else uses the device: take it back a few times, then wait for a human."""
+        await self._life.end_worker()
+        now = self._life.around.clock.monotonic()
+        while self._takeovers and now - self._takeovers[0] > self._config.workers.takeover_seconds:
+            self._takeovers.popleft()
+        if len(self._takeovers) >= self._config.workers.takeovers:
+            self._takeovers.clear()
+            self._life.fail("stream-replaced")
+            return
+        self._takeovers.append(now)
+        self._life.schedule_retry(
+            Death(generation=self._carrier.generation, lived_seconds=60, cause="stream-replaced")
+        )
+
+    async def _after_canary_refused(self) -> None:
+        """The canary was refused as well: put its device back and try again much later."""
+        await self._life.quiet()
+        await asyncio.to_thread(self._carrier.store.restore)
+        delay = self._life.around.fleet.next_try_seconds()
+        until = self._life.around.clock.now() + delay
+        self._account.retry = Retry(attempt=self._life.backoff.failures, next_attempt_at=until)
+        self._account.move(Trigger.DISCONNECTED, "fleet-held")
+        self._life.later("retry", delay, self._life.launch)
 
     async def _wait_out_ban(self, seconds: float) -> None:
         await self._life.end_worker()
         until = self._life.around.clock.now() + seconds
         self._account.retry = Retry(attempt=self._life.backoff.failures, next_attempt_at=until)
-        self._account.move(Trigger.DISCONNECTED, "banned-until")
-        self._timers.start("retry", seconds, lambda: self._life.after(self._life.launch()))
+        self._account.move(Trigger.DISCONNECTED, "banned-until", detail=f"until {rfc3339(until)}")
+        self._life.later("retry", seconds, self._life.launch)
 
     async def _settle_logout(self) -> None:
         """A 401 under a logout of ours that had seemed to fail: it did happen."""
-        await self._carrier.end()
         if self._account.record.intent == "logout":
             await self._life.forget(Trigger.UNPAIR, "logged-out-by-operator")
 
@@ -275,17 +422,16 @@ class ReportReader:
         attempt = self._account.attempt
         if attempt is None:
             return
+        had_line = attempt.number > 0
         attempt.next_round()
         if self._life.fail_if_crash_loop():
             return
-        if death.cause in REASONS and death.cause != "client-ended":
-            self._account.move(Trigger.PAIR, death.cause)
         # The codes ran out, or the line dropped: at once. A worker that got nowhere: with patience.
-        was_showing = death.lived_seconds >= self._config.workers.crash_loop_seconds or attempt.has_offered
-        delay = (
-            0.0 if was_showing and death.cause != "worker-lost" else self._life.backoff.next_delay_seconds()
-        )
-        self._timers.start("retry", delay, lambda: self._life.after(self._next_worker()))
+        is_rotation = had_line and death.cause == "codes-over"
+        if death.cause in REASONS and not is_rotation:
+            self._account.move(Trigger.PAIR, death.cause)
+        delay = 0.0 if is_rotation else self._life.backoff.next_delay_seconds()
+        self._life.later("retry", delay, self._next_worker)
 
     async def _next_worker(self) -> None:
         await asyncio.to_thread(self._carrier.store.renew)

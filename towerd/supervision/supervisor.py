@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import random
 import secrets
-from collections.abc import Iterable
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from sessions.states import State
 from towerd.accounts.records import AccountRecord, EventDraft
@@ -22,6 +23,7 @@ from towerd.supervision.names import ID_PATTERN, check_display_name, check_name,
 log = logging.getLogger(__name__)
 
 _SETTLED_SECONDS = 30.0
+_PATROL_SECONDS = 5.0
 _LISTED_ACCOUNTS = 20
 
 
@@ -30,10 +32,12 @@ class Supervisor:
 
     Args:
         around: the daemon's parts, handed to every keeper.
+        randomness: spreads the starts.
     """
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, randomness: random.Random | None = None) -> None:
         self._around = around
+        self._randomness = randomness or random.Random()  # noqa: S311 - jitter
         self._keepers: dict[str, Keeper] = {}
         self._adding = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -47,35 +51,53 @@ class Supervisor:
             self._keepers.values(), key=lambda one: (one.account.record.created_at, one.account.record.id)
         )
 
-    def restore(self, records: Iterable[AccountRecord]) -> None:
-        """Take over the accounts of the registry and start what should run, a bounded number at a time."""
-        parallel = self._around.config.start.parallel or 4 * (os.cpu_count() or 1)
-        gate = asyncio.Semaphore(parallel)
-        for record in records:
-            keeper = Keeper(record, self._around)
-            self._keepers[record.id] = keeper
-            keeper.announce()
-            if record.desired == "running":
-                self.start_total += 1
-            task = asyncio.create_task(self._resume(keeper, gate), name=f"resume {record.name}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def restore(self, records: Sequence[AccountRecord]) -> None:
+        """Take over the accounts of the registry and start what should run.
 
-    async def _resume(self, keeper: Keeper, gate: asyncio.Semaphore) -> None:
-        async with gate:
-            try:
-                if keeper.account.record.intent == "remove":
-                    await self.remove(keeper, require_logout=False)
-                    return
-                await keeper.resume()
-                await keeper.account.until(
-                    lambda: keeper.account.state is not State.CONNECTING, _SETTLED_SECONDS
-                )
-            except (TowerError, OSError) as error:
-                log.error("%s could not be restored: %s", keeper.account.name, error)
-            finally:
-                if keeper.account.record.desired == "running":
-                    self.start_done += 1
+        The starts are spread over a window that grows with the fleet; the gate bounds those under way.
+        """
+        running = sum(record.desired == "running" and record.is_linked for record in records)
+        window = self._around.config.start.spread_seconds * max(0, running - 1)
+        keepers = [Keeper(record, self._around) for record in records]
+        for keeper in keepers:
+            self._keepers[keeper.account.record.id] = keeper
+            keeper.announce()
+        for keeper in keepers:
+            is_starting = keeper.account.record.desired == "running" and keeper.account.record.is_linked
+            self.start_total += is_starting
+            delay = self._randomness.uniform(0, window) if is_starting else 0.0
+            self._run(self._resume(keeper, delay, is_starting=is_starting), f"resume {keeper.account.name}")
+        self._run(self._patrol(), "patrol")
+
+    def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _resume(self, keeper: Keeper, delay_seconds: float, *, is_starting: bool) -> None:
+        try:
+            await asyncio.sleep(delay_seconds)
+            if keeper.account.record.intent == "remove":
+                await self.remove(keeper, require_logout=False)
+                return
+            await keeper.resume()
+            await keeper.account.until(lambda: keeper.account.state is not State.CONNECTING, _SETTLED_SECONDS)
+        except (TowerError, OSError) as error:
+            log.error("%s could not be restored: %s", keeper.account.name, error)
+        finally:
+            self.start_done += is_starting
+
+    async def _patrol(self) -> None:
+        """Replace workers that have grown beyond their memory."""
+        limit_bytes = self._around.config.workers.memory_max_mb * 1024 * 1024
+        while True:
+            await asyncio.sleep(_PATROL_SECONDS)
+            for keeper in self._keepers.values():
+                worker = keeper.carrier.worker
+                used = worker.memory_bytes() if worker is not None else None
+                if used is not None and used > limit_bytes:
+                    log.warning("%s: its worker uses %d MB; replacing it", keeper.account.name, used >> 20)
+                    keeper.carrier.kill("worker-memory")
 
     async def add(
         self,
@@ -190,6 +212,10 @@ class Supervisor:
         names = ", ".join(sorted(f"{one.account.name} ({one.account.record.id})" for one in found))
         what = f"{selector} names" if selector else "you see"
         raise TowerError("account-ambiguous", f"{what} more than one account", hint=f"name one of: {names}")
+
+    def is_unknown_id(self, selector: str) -> bool:
+        """Tell whether a selector is an id that no account has, or has no longer."""
+        return ID_PATTERN.fullmatch(selector) is not None and selector not in self._keepers
 
     def _only(self) -> list[Keeper]:
         return self.keepers

@@ -5,41 +5,35 @@ The one rule: nothing secret is in it; a QR is announced by its number and expir
 
 from __future__ import annotations
 
-import pwd
-
 import msgspec
 
-from sessions.states import State
-from towerd.clock import rfc3339, rfc3339_or_none
+from towerd.audit import user_name
+from towerd.clock import Clock, rfc3339, rfc3339_or_none, wall_time
 from towerd.protocol import types as wire
+from towerd.supervision.health import health
 from towerd.supervision.keeper import Keeper
 from towerd.supervision.pairing import CODES_PER_ROUND
 
 
-def owner_name(uid: int) -> str:
-    """Return a user's name, or the number when nobody has it any more."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def account_to_wire(keeper: Keeper, now: float, *, with_worker: bool = False) -> wire.Account:
+def account_to_wire(keeper: Keeper, clock: Clock, *, with_worker: bool = False) -> wire.Account:
     """Shape one account for clients."""
     record = keeper.account.record
+    level, reasons = health(keeper.condition)
     return wire.Account(
         id=record.id,
         name=record.name,
         display_name=record.display_name,
-        owner=owner_name(record.owner_uid),
+        owner=user_name(record.owner_uid),
         owner_uid=record.owner_uid,
         primary=record.is_primary,
         state=record.state,
         reason=record.reason,
+        detail=record.detail,
         action=keeper.action(),
         since=rfc3339(record.since),
         desired=record.desired,
-        health=health(keeper),
+        health=level,
+        health_reasons=reasons,
         jid=record.jid,
         lid=record.lid,
         phone=record.phone,
@@ -47,7 +41,7 @@ def account_to_wire(keeper: Keeper, now: float, *, with_worker: bool = False) ->
         push_name=record.push_name,
         business_name=record.business_name,
         platform=record.platform,
-        pairing=pairing_to_wire(keeper, now),
+        pairing=pairing_to_wire(keeper, clock),
         reconnect=reconnect_to_wire(keeper),
         worker=worker_to_wire(keeper) if with_worker else msgspec.UNSET,
         created_at=rfc3339(record.created_at),
@@ -59,32 +53,21 @@ def account_to_wire(keeper: Keeper, now: float, *, with_worker: bool = False) ->
     )
 
 
-def health(keeper: Keeper) -> wire.Health:
-    """Return the health level that the state alone gives."""
-    match keeper.account.state:
-        case State.UNPAIRED | State.STOPPED:
-            return "inactive"
-        case State.FAILED:
-            return "critical"
-        case State.RECONNECTING | State.LOGGED_OUT:
-            return "critical" if keeper.is_tired else "warning"
-        case _:
-            return "healthy"
-
-
-def pairing_to_wire(keeper: Keeper, now: float) -> wire.Pairing | None:
+def pairing_to_wire(keeper: Keeper, clock: Clock) -> wire.Pairing | None:
     """Shape the pairing attempt, None when there is none."""
     attempt = keeper.account.attempt
     if attempt is None:
         return None
-    offer = attempt.current(now)
+    now = clock.monotonic()
+    offer = attempt.current(now) or attempt.current_code(now)
+    is_code = attempt.phone is not None
     return wire.Pairing(
-        method="qr",
+        method="code" if is_code else "qr",
         round=attempt.round,
-        number=attempt.number,
+        number=0 if offer is None or is_code else attempt.number,
         count=CODES_PER_ROUND,
-        issued_at=rfc3339(offer.issued_at) if offer else None,
-        expires_at=rfc3339(offer.expires_at) if offer else None,
+        issued_at=wall_time(offer.issued_at, clock) if offer else None,
+        expires_at=wall_time(offer.expires_at, clock) if offer else None,
         expires_in_seconds=round(offer.expires_at - now, 3) if offer else None,
         deadline_at=rfc3339(attempt.deadline_at),
     )

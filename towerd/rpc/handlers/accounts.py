@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import msgspec
+
 from sessions.states import LINKED_STATES, State
-from towerd.clock import rfc3339
+from towerd.clock import Clock, rfc3339, wall_time
 from towerd.protocol import methods as m
 from towerd.protocol import types as wire
 from towerd.protocol.errors import TowerError
 from towerd.qr import render
 from towerd.rpc.call import Call
 from towerd.supervision.keeper import Keeper
-from towerd.supervision.names import check_phone
+from towerd.supervision.names import check_phone, digits_of
 from towerd.supervision.pairing import CODES_PER_ROUND, QrOffer
 from towerd.supervision.supervisor import invalid
 from towerd.supervision.view import account_to_wire
@@ -24,11 +26,13 @@ _NEEDS_HUMAN = frozenset({State.FAILED, State.STOPPED, State.UNPAIRED})
 
 
 def _find(call: Call, selector: str | None) -> Keeper:
-    return call.services.supervisor.find(selector, caller_uid=call.peer.uid)
+    keeper = call.services.supervisor.find(selector, caller_uid=call.peer.uid)
+    call.about.append(keeper.account.record)
+    return keeper
 
 
 def _view(call: Call, keeper: Keeper) -> wire.Account:
-    return account_to_wire(keeper, call.services.clock.now())
+    return account_to_wire(keeper, call.services.clock)
 
 
 async def list_accounts(call: Call, params: m.List) -> m.AccountsResult:
@@ -45,7 +49,7 @@ async def get(call: Call, params: m.OneAccount) -> m.AccountHistoryResult:
         lambda registry: registry.history(keeper.account.record.id, _HISTORY)
     )
     return m.AccountHistoryResult(
-        account=account_to_wire(keeper, call.services.clock.now(), with_worker=True),
+        account=account_to_wire(keeper, call.services.clock, with_worker=True),
         history=[
             wire.Transition(time=rfc3339(one.time), old=one.old, new=one.new, reason=one.reason)
             for one in history
@@ -58,7 +62,6 @@ async def add(call: Call, params: m.Add) -> m.AddResult:
     mistakes = check_phone("phone", params.phone) + check_phone("expect_phone", params.expect_phone)
     if mistakes:
         raise invalid(mistakes)
-    _refuse_pairing_code(params.phone)
     name = params.name.strip() if params.name is not None else None
     keeper, created = await call.services.supervisor.add(
         owner_uid=call.peer.uid,
@@ -67,14 +70,19 @@ async def add(call: Call, params: m.Add) -> m.AddResult:
         expected_phone=params.expect_phone,
         if_absent=params.if_absent,
     )
-    if created and params.pair:
-        await keeper.pair()
-    return m.AddResult(account=_view(call, keeper), created=created)
+    call.about.append(keeper.account.record)
+    if not created or not params.pair:
+        return m.AddResult(account=_view(call, keeper), created=created)
+    offer = await keeper.pair(phone=digits_of(params.phone) or None)
+    code = offer.code if offer is not None else msgspec.UNSET
+    return m.AddResult(account=_view(call, keeper), created=created, code=code)
 
 
 async def set_names(call: Call, params: m.Set) -> m.AccountResult:
     """Change an account's names."""
     keeper = _find(call, params.account)
+    if params.primary:
+        keeper.make_primary()
     await call.services.supervisor.rename(keeper, params.name, params.display_name)
     return m.AccountResult(account=_view(call, keeper))
 
@@ -84,19 +92,12 @@ async def pair(call: Call, params: m.Pair) -> m.PairResult:
     mistakes = check_phone("phone", params.phone)
     if mistakes:
         raise invalid(mistakes)
-    _refuse_pairing_code(params.phone)
     keeper = _find(call, params.account)
-    await keeper.pair()
-    return m.PairResult(account=_view(call, keeper))
-
-
-def _refuse_pairing_code(phone: str | None) -> None:
-    if phone is not None:
-        raise TowerError(
-            "invalid-field",
-            "phone: pairing by code is not available in this version",
-            hint="leave --phone out and scan the QR",
-        )
+    offer = await keeper.pair(phone=digits_of(params.phone) or None, new_phone=params.new_phone)
+    if offer is None:
+        return m.PairResult(account=_view(call, keeper))
+    expires_at = wall_time(offer.expires_at, call.services.clock)
+    return m.PairResult(account=_view(call, keeper), code=offer.code, code_expires_at=expires_at)
 
 
 async def start(call: Call, params: m.OneAccount) -> m.AccountResult:
@@ -183,7 +184,7 @@ async def qr(call: Call, params: m.GetQr) -> m.QrResult:
         _require_qr_possible(keeper)
 
     def offer() -> QrOffer | None:
-        current = account.attempt.current(clock.now()) if account.attempt else None
+        current = account.attempt.current(clock.monotonic()) if account.attempt else None
         return current if current is not None and current.id != params.newer_than else None
 
     def over() -> bool:
@@ -199,7 +200,10 @@ async def qr(call: Call, params: m.GetQr) -> m.QrResult:
         if not follows:
             _require_qr_possible(keeper)
         return m.QrResult(account=_view(call, keeper), qr=None)
-    return m.QrResult(account=_view(call, keeper), qr=await _rendered(current, params, clock.now()))
+    call.services.auditor.by_peer(
+        call.peer.uid, call.peer.pid, "account.qr", account.record, result="done", detail=f"QR {current.id}"
+    )
+    return m.QrResult(account=_view(call, keeper), qr=await _rendered(current, params, clock))
 
 
 def _require_qr_possible(keeper: Keeper) -> None:
@@ -223,7 +227,7 @@ def _require_qr_possible(keeper: Keeper) -> None:
         )
 
 
-async def _rendered(offer: QrOffer, params: m.GetQr, now: float) -> wire.Qr:
+async def _rendered(offer: QrOffer, params: m.GetQr, clock: Clock) -> wire.Qr:
     # A symbol takes tens of milliseconds; the event loop serves others meanwhile.
     picture = await asyncio.to_thread(
         render,
@@ -242,7 +246,7 @@ async def _rendered(offer: QrOffer, params: m.GetQr, now: float) -> wire.Qr:
         round=offer.round,
         number=offer.number,
         count=CODES_PER_ROUND,
-        issued_at=rfc3339(offer.issued_at),
-        expires_at=rfc3339(offer.expires_at),
-        expires_in_seconds=round(offer.expires_at - now, 3),
+        issued_at=wall_time(offer.issued_at, clock),
+        expires_at=wall_time(offer.expires_at, clock),
+        expires_in_seconds=round(offer.expires_at - clock.monotonic(), 3),
     )

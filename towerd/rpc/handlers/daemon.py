@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from towerd import __version__
-from towerd.clock import rfc3339
+from towerd.clock import rfc3339, rfc3339_or_none
 from towerd.protocol import methods as m
 from towerd.protocol.version import API_MAJOR, API_MINOR
 from towerd.rpc import openrpc
@@ -53,9 +53,28 @@ async def status(call: Call, _params: m.Nothing) -> m.StatusResult:
         accounts=dict(states),
         starting=m.Starting(done=supervisor.start_done, total=supervisor.start_total),
         workers=workers,
+        fleet=_fleet(call),
         registry=f"cannot be written: {trouble}" if trouble else "ok",
         problems=list(services.problems),
     )
+
+
+def _fleet(call: Call) -> m.FleetStatus:
+    fleet = call.services.fleet
+    names = {one.account.record.id: one.account.name for one in call.services.supervisor.keepers}
+    return m.FleetStatus(
+        state="open" if fleet.is_open else "closed",
+        cause=fleet.cause,
+        canary=names.get(fleet.canary) if fleet.canary else None,
+        held=len(fleet.held),
+        since=rfc3339_or_none(fleet.since),
+    )
+
+
+async def release(call: Call, params: m.Nothing) -> m.StatusResult:
+    """Let accounts that the fleet breaker holds go on."""
+    call.services.fleet.close("released by command")
+    return await status(call, params)
 
 
 async def discover(_call: Call, _params: m.Nothing) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class EventNotification(Wire, frozen=True, kw_only=True):
 async def list_events(call: Call, params: m.ListEvents) -> m.EventsResult:
     """List past events, oldest first."""
     query = await _query(call, params.account, params.types, params.since)
-    until_id, until_time = _moment("until", params.until)
+    until_id, until_time = moment("until", params.until)
     query = EventQuery(
         after_id=query.after_id,
         from_time=query.from_time,
@@ -120,7 +120,7 @@ async def _query(
     if account is not None:
         keeper = call.services.supervisor.find(account, caller_uid=call.peer.uid)
         account_id = keeper.account.record.id
-    after_id, from_time = _moment("since", since)
+    after_id, from_time = moment("since", since)
     if after_id is not None:
         await _require_kept(call, after_id)
     return EventQuery(after_id=after_id, from_time=from_time, account_id=account_id, types=tuple(types or ()))
@@ -136,8 +136,12 @@ async def _require_kept(call: Call, after_id: int) -> None:
         )
 
 
-def _moment(field: str, value: int | str | None) -> tuple[int | None, float | None]:
-    """Read an event id or a time."""
+def moment(field: str, value: int | str | None) -> tuple[int | None, float | None]:
+    """Read an id or a time: return the id or the seconds since the epoch.
+
+    Raises:
+        TowerError: `invalid-field`.
+    """
     if value is None:
         return None, None
     if isinstance(value, int) or value.isdigit():

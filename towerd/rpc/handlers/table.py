@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from towerd.rpc.handlers import accounts, daemon, events
+from towerd.rpc.handlers import accounts, audit, daemon, events
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
@@ -23,6 +23,8 @@ HANDLERS: dict[str, Handler] = {
     "account.stop": accounts.stop,
     "account.unpair": accounts.unpair,
     "account.wait": accounts.wait,
+    "audit.list": audit.list_audit,
+    "daemon.release": daemon.release,
     "daemon.status": daemon.status,
     "daemon.version": daemon.version,
     "event.list": events.list_events,

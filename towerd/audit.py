@@ -1,0 +1,87 @@
+"""The audit log: who did what to which account, and how it went.
+
+The one rule: an audit row that cannot be written stops nothing; the ledger keeps it, says so, tries again.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import Literal
+
+from towerd.accounts.ledger import Ledger
+from towerd.accounts.records import AccountRecord, AuditRecord
+from towerd.clock import Clock
+
+Source = Literal["cli", "drop-in", "daemon", "phone"]
+
+
+def user_name(uid: int) -> str:
+    """Return a user's name, or the number when nobody has it any more."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+class Auditor:
+    """Writes audit rows.
+
+    Args:
+        ledger: takes them.
+        clock: gives their time.
+    """
+
+    def __init__(self, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    def by_peer(
+        self,
+        uid: int,
+        pid: int,
+        action: str,
+        account: AccountRecord | None,
+        *,
+        result: str,
+        detail: str | None = None,
+    ) -> None:
+        """Note what somebody did through the socket."""
+        self._write("cli", uid, pid, action, account, result, detail)
+
+    def by_itself(
+        self,
+        action: str,
+        account: AccountRecord,
+        *,
+        source: Source = "daemon",
+        result: str = "done",
+        detail: str | None = None,
+    ) -> None:
+        """Note what happened without anybody's command: the daemon did it, or the phone."""
+        self._write(source, os.getuid(), os.getpid(), action, account, result, detail)
+
+    def _write(
+        self,
+        source: Source,
+        uid: int,
+        pid: int,
+        action: str,
+        account: AccountRecord | None,
+        result: str,
+        detail: str | None,
+    ) -> None:
+        self._ledger.post(
+            audit=AuditRecord(
+                time=self._clock.now(),
+                uid=uid,
+                user=user_name(uid),
+                pid=pid,
+                source=source,
+                action=action,
+                account_id=account.id if account else None,
+                account_label=account.name if account else None,
+                result=result,
+                detail=detail,
+            )
+        )
