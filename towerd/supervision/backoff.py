@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 
 from towerd.config import ReconnectConfig
 
+# Far above any cap, far below what a float can hold.
+_LARGEST_EXPONENT = 64
+
 
 @dataclass(slots=True)
 class Backoff:
@@ -27,7 +30,7 @@ class Backoff:
 
     def next_delay_seconds(self) -> float:
         """Count a failure and return how long to wait before the next try."""
-        exponent = self.failures
+        exponent = min(self.failures, _LARGEST_EXPONENT)
         self.failures += 1
         if self.is_slow:
             return self._jittered(self.config.slow_seconds)
