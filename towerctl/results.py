@@ -50,10 +50,12 @@ class Account(TypedDict):
     primary: bool
     state: str
     reason: str | None
+    detail: str | None
     action: str | None
     since: str
     desired: str
     health: str
+    health_reasons: list[str]
     jid: str | None
     lid: str | None
     phone: str | None
@@ -149,6 +151,16 @@ class WorkerSummary(TypedDict):
     memory_bytes: int | None
 
 
+class FleetStatus(TypedDict):
+    """The breaker over all accounts: closed, or why it is open, who tries, and who waits."""
+
+    state: str
+    cause: str | None
+    canary: str | None
+    held: int
+    since: str | None
+
+
 class StatusResult(TypedDict):
     """The daemon at a glance."""
 
@@ -161,6 +173,7 @@ class StatusResult(TypedDict):
     starting: Starting
     workers: list[WorkerSummary]
     registry: str
+    fleet: FleetStatus
     problems: list[str]
 
 

@@ -105,12 +105,12 @@ def _first(app: App, client: Client, account: str | None, picture: Picture) -> r
         answer = client.account_qr(
             account, wait_seconds=limit or MAX_TIMEOUT_SECONDS, rendering=picture.rendering
         )
-    state = answer["account"]["state"]
-    if answer["qr"] is None and state not in _SCANNED_STATES:
-        if state == "pairing":
-            name = answer["account"]["name"]
-            raise Failure("timed-out", f"{name}: no QR came within {limit:g} s", hint=f"towerctl show {name}")
-        raise _ended(answer["account"])
+    found = answer["account"]
+    if answer["qr"] is None and found["state"] not in _SCANNED_STATES:
+        if found["state"] == "failed":
+            raise _ended(found)
+        message = f"{found['name']}: no QR came within {limit:g} s; it is {state_words(found)}"
+        raise Failure("timed-out", message, hint=f"towerctl show {found['name']}")
     return answer
 
 

@@ -26,8 +26,9 @@ def title(account: results.Account) -> str:
 
 
 def state_words(account: results.Account) -> str:
-    """Return the state, with the reason when there is one."""
-    return f"{account['state']} ({account['reason']})" if account["reason"] else account["state"]
+    """Return the state, with the reason and what stands beside it."""
+    why = ": ".join(words for words in (account["reason"], account["detail"]) if words)
+    return f"{account['state']} ({why})" if why else account["state"]
 
 
 def accounts_table(answer: results.AccountsResult) -> list[Block]:
@@ -74,7 +75,7 @@ def account_page(answer: results.AccountHistoryResult) -> list[Block]:
     at = now()
     rows: list[tuple[str, Cell]] = []
     for name, value in account.items():
-        label = name.removesuffix("_at").replace("_", " ")
+        label = _label(name)
         if name == "state":
             rows.append((label, _state(str(value))))
         elif isinstance(value, dict):
@@ -87,11 +88,12 @@ def account_page(answer: results.AccountHistoryResult) -> list[Block]:
     return blocks
 
 
+def _label(name: str) -> str:
+    return name.removesuffix("_at").removesuffix("_bytes").removesuffix("_seconds").replace("_", " ")
+
+
 def _inner_fields(label: str, value: Mapping[str, Any], at: datetime) -> list[tuple[str, Cell]]:
-    return [
-        (f"{label} {name.removesuffix('_at').replace('_', ' ')}", Cell(_value(name, inner, at)))
-        for name, inner in value.items()
-    ]
+    return [(f"{label} {_label(name)}", Cell(_value(name, inner, at))) for name, inner in value.items()]
 
 
 def _value(name: str, value: Any, at: datetime) -> str:
@@ -99,8 +101,12 @@ def _value(name: str, value: Any, at: datetime) -> str:
         return NONE
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or NONE
     if isinstance(value, str) and (name == "since" or name.endswith("_at")):
         return _time(value, at)
+    if name.endswith("_seconds"):
+        return f"{value} s"
     if name.endswith("_bytes") and isinstance(value, int):
         return size(value)
     return str(value)
@@ -127,7 +133,8 @@ def account_line(answer: results.AccountResult) -> list[Block]:
 
 def _account_blocks(account: results.Account) -> list[Block]:
     blocks: list[Block] = [Line(f"{account['name']}: {state_words(account)}")]
-    if account["action"]:
+    # Whoever has just stopped it needs no advice on starting it.
+    if account["action"] and account["state"] != "stopped":
         blocks.append(Note(f"hint: {account['action']}"))
     return blocks
 
@@ -198,20 +205,18 @@ def removed(account: str, answer: results.RemoveResult) -> list[Block]:
     """`remove`: whether the phone still lists the device."""
     if not answer["removed"]:
         return [Line(f"{account}: {answer['detail'] or 'no such account, nothing to remove'}")]
+    why = f": {answer['detail']}" if answer["detail"] else ""
     match answer["logout"]:
         case "done":
             lines = [f"{account}: removed, logged out at WhatsApp"]
         case "not-linked":
             lines = [f"{account}: removed, it was not linked"]
         case "failed":
-            lines = [
-                f"{account}: removed, but the logout at WhatsApp failed",
-                answer["detail"] or UNPAIRED_PHONE,
-            ]
+            lines = [f"{account}: removed, but the logout at WhatsApp failed{why}", UNPAIRED_PHONE]
         case other:
             lines = [
-                f"{account}: removed; whether WhatsApp logged it out is {other}",
-                answer["detail"] or f"if {UNPAIRED_PHONE}",
+                f"{account}: removed; whether WhatsApp logged it out is {other}{why}",
+                f"if {UNPAIRED_PHONE}",
             ]
     return [Line(line) for line in lines]
 
@@ -250,6 +255,11 @@ def daemon_page(answer: results.StatusResult) -> list[Block]:
         ("state directory", Cell(answer["state_dir"])),
         ("registry", Cell(answer["registry"])),
     ]
+    fleet = answer["fleet"]
+    if fleet["state"] != "closed":
+        words = f"held back: {fleet['cause'] or fleet['state']}, {fleet['held']} accounts wait"
+        canary = f", {fleet['canary']} tries first" if fleet["canary"] else ""
+        rows.append(("fleet", Cell(words + canary, "yellow")))
     if starting["done"] < starting["total"]:
         rows.append(("starting", Cell(f"{starting['done']} of {starting['total']}", "cyan")))
     rows += [("problem", Cell(problem, "bold red")) for problem in answer["problems"]]

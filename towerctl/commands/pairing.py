@@ -59,7 +59,7 @@ def logout(app: App, *, account: str, yes: bool) -> Result:
         name = answer["account"]["name"]
         raise Failure(
             "logout-failed",
-            f"{name}: WhatsApp did not confirm the logout; nothing was wiped",
+            f"{name}: WhatsApp did not confirm the logout ({answer['logout']}); nothing was wiped",
             hint=f"try again, or forget it here only: towerctl unpair {name}",
         )
     return Result(answer, views.logged_out)

@@ -375,6 +375,7 @@ def status_answer(**changes: Any) -> dict[str, Any]:
         "starting": {"done": 3, "total": 3},
         "workers": [{"account": "shop", "pid": 1, "state": "running", "restarts": 0, "memory_bytes": None}],
         "registry": "ok",
+        "fleet": {"state": "closed", "cause": None, "canary": None, "held": 0, "since": None},
         "problems": [],
     } | changes
 
@@ -388,9 +389,16 @@ def test_status_at_a_glance(tower: Tower, daemon: FakeDaemon) -> None:
     assert "starting" not in out
     daemon.prepare(
         "daemon.status",
-        status_answer(starting={"done": 1, "total": 3}, problems=["disk full"], workers=[], accounts={}),
+        status_answer(
+            starting={"done": 1, "total": 3},
+            problems=["disk full"],
+            workers=[],
+            accounts={},
+            fleet={"state": "open", "cause": "unlink-wave", "canary": "shop", "held": 7, "since": None},
+        ),
     )
     out = tower("status").out
+    assert "held back: unlink-wave, 7 accounts wait, shop tries first" in out
     assert "1 of 3" in out
     assert "disk full" in out
 

@@ -297,7 +297,7 @@ def test_a_scanned_account_is_done(tower: Tower, daemon: FakeDaemon, tmp_path: P
 
 @pytest.mark.parametrize(
     ("state", "status", "slug"),
-    [("pairing", 7, "timed-out"), ("unpaired", 7, "pairing-timeout"), ("failed", 8, "needs-human")],
+    [("pairing", 7, "timed-out"), ("unpaired", 7, "timed-out"), ("failed", 8, "needs-human")],
 )
 def test_no_qr_in_time(tower: Tower, daemon: FakeDaemon, state: str, status: int, slug: str) -> None:
     daemon.prepare("account.qr", {"account": account(state=state), "qr": None})
