@@ -1,6 +1,6 @@
 """The test-side handle on a real towerd, its socket and the real towerctl.
 
-The one rule: a test speaks with the daemon as a user would, through the command line or the documented socket.
+The one rule: a test speaks with the daemon as a user would, by the command line or the documented socket.
 """
 
 from __future__ import annotations

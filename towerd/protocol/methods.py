@@ -304,7 +304,7 @@ class Method:
     """One row of the table.
 
     Attributes:
-        is_audited: a call is noted in the audit log; a method that only reads never is, and `account.qr` notes
+        is_audited: a call is noted in the audit log. A method that only reads never is; `account.qr` notes
             each QR that it hands out itself, not each time that somebody asked.
     """
 
