@@ -26,6 +26,7 @@ class ScriptedWhatsApp:
         self.known: Identity | None = None
         self.on_logout: Callable[[], None] = lambda: None
         self.on_probe: Callable[[], None] = lambda: None
+        self.on_pair_phone: Callable[[], str] = lambda: "ABCD-1234"
         self.on_disconnect: Callable[[], None] = lambda: None
         self._end: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self.identity_asked = threading.Event()
@@ -51,6 +52,10 @@ class ScriptedWhatsApp:
     def probe(self) -> None:
         self.calls.put("probe")
         self.on_probe()
+
+    def pair_phone(self, phone: str) -> str:
+        self.calls.put(f"pair-phone {phone}")
+        return self.on_pair_phone()
 
     def disconnect(self) -> None:
         self.calls.put("disconnect")

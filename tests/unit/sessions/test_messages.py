@@ -22,6 +22,7 @@ IDENTITY = Identity(
 ORDERS = [
     messages.Begin(sessions_dir="/var/lib/tower/sessions", device_name="TOWER"),
     messages.Logout(id=1),
+    messages.PairPhone(id=3, phone="491701234567"),
     messages.Probe(id=2),
     messages.Quit(),
 ]
@@ -48,6 +49,7 @@ REPORTS = [
     messages.ClientEnded(cause="dns", detail="no such host"),
     messages.Answer(id=3, error=None),
     messages.Answer(id=3, error="timeout: no"),
+    messages.Answer(id=3, error=None, value="ABCD-1234"),
 ]
 
 

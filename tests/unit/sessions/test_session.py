@@ -107,6 +107,14 @@ def test_order_is_carried_out_and_answered_with_its_id(
     stage.client.end_connect()
 
 
+def test_pairing_code_is_answered_with_its_id(stage: Stage) -> None:
+    stage.begin()
+    stage.session.obey(messages.PairPhone(id=8, phone="491701234567"))
+    assert stage.next_call() == "pair-phone 491701234567"
+    assert stage.next_report() == messages.Answer(id=8, error=None, value="ABCD-1234")
+    stage.client.end_connect()
+
+
 @pytest.mark.parametrize("order", [messages.Logout(id=7), messages.Probe(id=7)])
 def test_order_that_the_library_refuses_is_answered_with_its_words(
     stage: Stage, order: messages.Orders

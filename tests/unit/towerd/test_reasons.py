@@ -43,38 +43,36 @@ LASTING = [
 WEAK = ["never-paired", "pairing-timeout", "pairing-interrupted", "pairing-incomplete"]
 
 # The verbs of the contract's command line.
-VERBS = set(
-    [
-        "list",
-        "show",
-        "add",
-        "qr",
-        "pair",
-        "wait",
-        "start",
-        "stop",
-        "restart",
-        "rename",
-        "unpair",
-        "logout",
-        "remove",
-        "events",
-        "audit",
-        "status",
-        "watch",
-        "health",
-        "metrics",
-        "doctor",
-        "config",
-        "send",
-        "messages",
-        "groups",
-        "rpc",
-        "reload",
-        "version",
-        "completion",
-    ]
-)
+VERBS = {
+    "list",
+    "show",
+    "add",
+    "qr",
+    "pair",
+    "wait",
+    "start",
+    "stop",
+    "restart",
+    "rename",
+    "unpair",
+    "logout",
+    "remove",
+    "events",
+    "audit",
+    "status",
+    "watch",
+    "health",
+    "metrics",
+    "doctor",
+    "config",
+    "send",
+    "messages",
+    "groups",
+    "rpc",
+    "reload",
+    "version",
+    "completion",
+}
 
 
 @pytest.mark.parametrize("reason", [*UNPAIRED, *FAILED, *OTHER])

@@ -1,0 +1,62 @@
+"""Builders of calls, and handlers that do what the test says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from tests.unit.towerd.builders import NOW, FakeClock
+from towerd.audit import Auditor
+from towerd.config import Config
+from towerd.events import EventStream
+from towerd.rpc.call import Call, Peer, Services
+
+
+class SilentLedger:
+    """Takes what is written behind, and is never in trouble."""
+
+    trouble = None
+
+    def __init__(self) -> None:
+        self.audits: list[Any] = []
+
+    def post(self, *_arguments: Any, audit: Any = None, **_keywords: Any) -> None:
+        self.audits.append(audit)
+
+    async def settle(self) -> None:
+        """All is written."""
+
+
+def services(**parts: Any) -> Services:
+    """Return the daemon's parts; what the test does not name is not there."""
+    ledger, clock = SilentLedger(), FakeClock()
+    defaults: dict[str, Any] = {
+        "supervisor": None,
+        "ledger": ledger,
+        "auditor": Auditor(cast("Any", ledger), clock),
+        "fleet": None,
+        "events": EventStream(),
+        "clock": clock,
+        "config": Config(),
+        "state_dir": Path("/nowhere"),
+        "started_at": NOW,
+        "problems": [],
+    }
+    return Services(**(defaults | parts))
+
+
+def a_call(**parts: Any) -> Call:
+    """Return a call from this very process."""
+
+    async def notify(_method: str, _params: msgspec.Struct) -> None:
+        """Nobody listens."""
+
+    return Call(
+        peer=Peer(uid=os.getuid(), gid=os.getgid(), pid=os.getpid()),
+        services=services(**parts),
+        notify=notify,
+        run=lambda work: work.close,
+    )
