@@ -28,9 +28,6 @@ async def dispatch(request: object, call: Call) -> dict[str, Any] | None:
     Returns:
         The response, or None for a notification, which is never answered.
     """
-    request_id: object = request.get("id") if isinstance(request, dict) else None
-    if not _is_id(request_id):
-        request_id = None
     try:
         method, raw = _envelope(request)
         answer: dict[str, Any] = {"result": await _handle(method, decode_params(method, raw), call)}
@@ -46,7 +43,13 @@ async def dispatch(request: object, call: Call) -> dict[str, Any] | None:
         }
     if isinstance(request, dict) and _is_request(request) and "id" not in request:
         return None
-    return {"jsonrpc": "2.0", "id": request_id, **answer}
+    return {"jsonrpc": "2.0", "id": id_of(request), **answer}
+
+
+def id_of(request: object) -> object:
+    """Return the id that the answer to a request carries; None when it has none that can be given back."""
+    request_id: object = request.get("id") if isinstance(request, dict) else None
+    return request_id if _is_id(request_id) else None
 
 
 async def _handle(method: str, params: Params, call: Call) -> object:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
+import select
 import socket
 import struct
 from collections.abc import Callable, Coroutine
@@ -20,7 +22,7 @@ import msgspec
 from towerd.protocol.errors import TowerError
 from towerd.protocol.framing import MAX_REQUEST_BYTES
 from towerd.rpc.call import Call, Peer, Services
-from towerd.rpc.dispatch import dispatch
+from towerd.rpc.dispatch import dispatch, id_of
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,8 @@ _MAX_REQUESTS = 256
 """Requests that one connection may have under way at once."""
 _WRITE_SECONDS = 60.0
 """How long a client may leave an answer unread before it is cut off."""
+_HANG_UP_LOOK_SECONDS = 0.5
+"""How often it is looked whether a client that asks no more still listens."""
 _BACKLOG = 128
 
 _encoder = msgspec.json.Encoder()
@@ -99,13 +103,29 @@ class Connection:
             try:
                 line = await self._reader.readuntil(b"\n")
             except asyncio.IncompleteReadError:
-                # Half a line and a hang-up: nothing was asked.
+                # Half a line asked for nothing. Answers under way are waited for while anybody listens.
+                await self._finish()
                 return
             except asyncio.LimitOverrunError:
                 await self._refuse("request-too-long", "the request line is longer than 1 MiB")
                 return
             if line.strip():
                 await self._take(line)
+
+    async def _finish(self) -> None:
+        """Let a client that only shut down its sending side, as a shell's pipe does, have its answers."""
+        while self._tasks and not self._has_hung_up():
+            await asyncio.wait(
+                self._tasks, timeout=_HANG_UP_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+
+    def _has_hung_up(self) -> bool:
+        if self._writer.is_closing():
+            return True
+        # unix(7) reports POLLHUP when the peer closed, not when it only shut down its sending side.
+        poll = select.poll()
+        poll.register(self._writer.get_extra_info("socket").fileno(), 0)
+        return bool(poll.poll(0))
 
     async def close(self) -> None:
         """End everything that runs for this client."""
@@ -125,7 +145,7 @@ class Connection:
             return
         size = len(request) if isinstance(request, list) else 1
         if self._requests + size > _MAX_REQUESTS:
-            await self._refuse("too-busy", f"more than {_MAX_REQUESTS} requests under way")
+            await self._refuse("too-busy", f"more than {_MAX_REQUESTS} requests under way", request)
             return
         self._requests += size
         self._run(self._answer(request, size))
@@ -151,9 +171,10 @@ class Connection:
     async def _notify(self, method: str, params: msgspec.Struct) -> None:
         await self._write(_encoder.encode({"jsonrpc": "2.0", "method": method, "params": params}))
 
-    async def _refuse(self, slug: str, message: str) -> None:
+    async def _refuse(self, slug: str, message: str, request: object = None) -> None:
         error = TowerError(slug, message)
-        await self._write(_encoder.encode({"jsonrpc": "2.0", "id": None, "error": error.to_wire()}))
+        answer = {"jsonrpc": "2.0", "id": id_of(request), "error": error.to_wire()}
+        await self._write(_encoder.encode(answer))
 
     async def _write(self, line: bytes) -> None:
         async with self._writing:
@@ -189,26 +210,34 @@ def peer_of(connected: socket.socket) -> Peer:
 
 
 def bind(path: Path, *, mode: int) -> socket.socket:
-    """Return a listening socket at a path, replacing one that nobody listens on.
+    """Return a listening socket at a path, replacing a socket that nobody listens on.
 
     Raises:
         OSError: the path cannot be used; EADDRINUSE when somebody listens on it.
     """
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-            try:
-                probe.connect(str(path))
-            except FileNotFoundError:
-                pass
-            except ConnectionRefusedError:
-                path.unlink()
-            else:
-                raise OSError(98, f"another daemon listens on {path}")
+        _clear(path)
         listening.bind(str(path))
         path.chmod(mode)
         listening.setblocking(False)  # noqa: FBT003
-    except BaseException:
+    except OSError as error:
         listening.close()
-        raise
+        # The calls on sockets do not say which path they were about.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     return listening
+
+
+def _clear(path: Path) -> None:
+    """Remove a socket that nobody listens on, and nothing else."""
+    if not path.is_socket():
+        if path.exists() or path.is_symlink():
+            raise OSError(errno.EEXIST, "something that is not a socket is in the way")
+        return
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        else:
+            raise OSError(errno.EADDRINUSE, "another daemon listens here")
