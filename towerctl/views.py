@@ -26,8 +26,9 @@ def title(account: results.Account) -> str:
 
 
 def state_words(account: results.Account) -> str:
-    """Return the state, with the reason and what stands beside it."""
-    why = ": ".join(words for words in (account["reason"], account["detail"]) if words)
+    """Return the state with its reason, and the detail where the advice does not begin with it."""
+    detail = None if account["action"] else account["detail"]
+    why = ": ".join(words for words in (account["reason"], detail) if words)
     return f"{account['state']} ({why})" if why else account["state"]
 
 
@@ -63,7 +64,8 @@ def _detail(account: results.Account) -> str:
     if account["reason"]:
         return account["reason"]
     if (pairing := account["pairing"]) is not None:
-        return f"{pairing['method']}-{pairing['number']}/{pairing['count']}"
+        is_code = pairing["method"] == "code"
+        return "code" if is_code else f"qr-{pairing['number']}/{pairing['count']}"
     if (reconnect := account["reconnect"]) is not None:
         return f"attempt-{reconnect['attempt']}"
     return NONE
