@@ -128,8 +128,10 @@ class Registry:
             RegistryError: nothing was written.
         """
         with _Transaction(self._database):
-            # What gives a unique place up goes first, what takes it after.
-            for record in sorted(batch.accounts, key=lambda one: (one.is_linked, one.is_primary)):
+            # First all give their unique places up: within one batch two accounts may change places.
+            changing = [record.id for record in batch.accounts]
+            Account.update(phone=None, is_primary=False).where(Account.id.in_(changing)).execute()
+            for record in batch.accounts:
                 Account.update(**_row(record, ACTUAL_COLUMNS)).where(Account.id == record.id).execute()
             for transition in batch.transitions:
                 self._write_transition(transition)
