@@ -64,7 +64,8 @@ def test_account_comes_out_as_it_went_in(registry: Registry) -> None:
 
 
 def test_models_hold_every_column_of_a_record() -> None:
-    assert set(Account._meta.fields) == set(AccountRecord.__struct_fields__)
+    # The phone is kept beside the JID that it comes from, for the index that lets nobody claim it twice.
+    assert set(Account._meta.fields) == {*AccountRecord.__struct_fields__, "phone"}
 
 
 def test_accounts_come_by_creation_then_id(registry: Registry) -> None:
@@ -427,3 +428,60 @@ def test_directory_in_the_way_cannot_be_opened(database: Path) -> None:
     database.mkdir()
     with pytest.raises(RegistryError):
         Registry(database).open()
+
+
+# --- claims ----------------------------------------------------------------------------------------------
+
+
+def two_accounts(registry: Registry, **fields: Any) -> tuple[AccountRecord, AccountRecord]:
+    """Insert two accounts of one owner, the first with a linked device."""
+    first = a_linked_account(id=account_id(1), name="first", **fields)
+    second = an_account(id=account_id(2), name="second")
+    for one in (first, second):
+        registry.insert(one)
+    return first, second
+
+
+def behind(*accounts: AccountRecord) -> Batch:
+    return Batch(accounts=list(accounts), transitions=[], events=[])
+
+
+def test_phone_is_linked_once_per_owner(registry: Registry, database: Path) -> None:
+    first, second = two_accounts(registry)
+    before = dump(database)
+    claiming = msgspec.structs.replace(second, is_linked=True, jid=first.jid)
+    with pytest.raises(RegistryError):
+        registry.write_behind(behind(claiming))
+    assert dump(database) == before
+
+
+def test_another_owner_may_link_the_same_phone(registry: Registry) -> None:
+    registry.insert(a_linked_account(id=account_id(1)))
+    registry.insert(a_linked_account(id=account_id(2), owner_uid=1001))
+    assert len(registry.accounts()) == 2
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_phone_that_moves_within_one_batch_is_written_in_any_order(
+    registry: Registry, order: tuple[int, int]
+) -> None:
+    first, second = two_accounts(registry, is_primary=True)
+    moved = (
+        msgspec.structs.replace(first, is_linked=False, is_primary=False, jid=None, state=State.UNPAIRED),
+        msgspec.structs.replace(second, is_linked=True, is_primary=True, jid=first.jid),
+    )
+    registry.write_behind(behind(*(moved[index] for index in order)))
+    assert registry.accounts() == list(moved)
+
+
+def test_phones_that_are_swapped_within_one_batch_are_written(registry: Registry) -> None:
+    first = a_linked_account(id=account_id(1), name="first")
+    second = a_linked_account(id=account_id(2), name="second", jid="491709999999@s.whatsapp.net")
+    for one in (first, second):
+        registry.insert(one)
+    swapped = (
+        msgspec.structs.replace(first, jid=second.jid),
+        msgspec.structs.replace(second, jid=first.jid),
+    )
+    registry.write_behind(behind(*swapped))
+    assert registry.accounts() == list(swapped)
