@@ -109,7 +109,12 @@ class App:
 
         from towerctl.text import printable
 
-        if not click.confirm(printable(question), default=False, err=True):
+        try:
+            agreed = click.confirm(printable(question), default=False, err=True)
+        except click.Abort:
+            self.screen.note("")  # the cursor stands behind the question
+            raise
+        if not agreed:
             raise Failure("not-confirmed", "nothing was done")
 
     def print_version(self) -> None:

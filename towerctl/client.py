@@ -258,7 +258,7 @@ class Client:
             Failure: the daemon answered with an error, not at all, or with what is not an answer.
         """
         request_id, sent_at = self._send(method, params)
-        return self._result(request_id, method, sent_at, within_seconds)
+        return self._result(request_id, sent_at, method, within_seconds)
 
     def _ask(self, method: str, params: Mapping[str, Any], within_seconds: float | None = None) -> Any:
         """Call a method with those parameters that are not None."""
@@ -270,20 +270,23 @@ class Client:
     ) -> Iterator[Mapping[str, Any] | Failure]:
         """Call a method once for each set of parameters, several at a time; yield in the order given.
 
-        An error of the daemon is yielded, not raised: one account does not keep another from its turn.
+        A failure is yielded, not raised: one account does not keep another from its turn. When the connection
+        is lost, it is yielded for all that are left.
         """
         under_way: deque[tuple[int, float]] = deque()
         sent = 0
-        while sent < len(all_params) or under_way:
-            while sent < len(all_params) and len(under_way) < _WINDOW:
+        lost: Failure | None = None
+        for _ in all_params:
+            while lost is None and sent < len(all_params) and len(under_way) < _WINDOW:
                 under_way.append(self._send(method, all_params[sent]))
                 sent += 1
-            request_id, sent_at = under_way.popleft()
             try:
-                yield self._result(request_id, method, sent_at, None)
+                if lost is not None:
+                    raise lost
+                yield self._result(*under_way.popleft(), method, None)
             except Failure as failure:
-                if failure.slug in {"unreachable", "bad-answer"}:
-                    raise
+                if isinstance(failure, Disconnected) or failure.slug == "bad-answer":
+                    lost = failure
                 yield failure
 
     def _send(self, method: str, params: Mapping[str, Any]) -> tuple[int, float]:
@@ -302,7 +305,7 @@ class Client:
             pass  # what the daemon said before it hung up is still there to be read
         return self._last_id, time.monotonic()
 
-    def _result(self, request_id: int, method: str, sent_at: float, within_seconds: float | None) -> Any:
+    def _result(self, request_id: int, sent_at: float, method: str, within_seconds: float | None) -> Any:
         limit = self._timeout_seconds if within_seconds is None else within_seconds
         while request_id not in self._answers:
             self._read_some(sent_at + limit if limit else None, limit_seconds=limit or 0)

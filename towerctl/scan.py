@@ -63,6 +63,12 @@ class Picture:
         self.file = file
         self.is_drawing = is_drawing
         self._keep = keep
+        self._steps_are_said = False
+
+    def steps(self) -> list[Note]:
+        """Return what the person with the phone has to do, once."""
+        is_first, self._steps_are_said = not self._steps_are_said, True
+        return [Note(STEPS)] if is_first else []
 
     def save(self, qr: results.Qr) -> None:
         """Write the file, if one is wanted."""
@@ -194,16 +200,12 @@ def _blocks(answer: results.QrResult, picture: Picture, *, follows: bool = False
         return _news(account, follows=follows)
     where = f" → {picture.file.path}" if picture.file else ""
     validity = f"QR {qr['number']} of {qr['count']}, valid for {qr['expires_in_seconds']:.0f} s{where}"
-    is_first = qr["number"] <= 1 and qr["round"] <= 1
-    notes = [Note(STEPS), Note(validity)] if is_first or not follows else [Note(validity)]
     if picture.file is not None:
-        return notes
+        return [*picture.steps(), Note(validity)]
     if not picture.is_drawing:
-        return [Raw(payload(qr)), *notes]
+        return [Raw(payload(qr)), *picture.steps(), Note(validity)]
     drawing = qr["data"] if qr["data"].endswith("\n") else qr["data"] + "\n"
-    if follows:
-        return [Clear(), Raw(drawing), Note(STEPS), Note(validity)]
-    return [Raw(drawing), *notes]
+    return [*([Clear()] if follows else []), Raw(drawing), Note(STEPS), Note(validity)]
 
 
 def _news(account: results.Account, *, follows: bool) -> Sequence[Block]:

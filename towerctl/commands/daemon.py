@@ -66,11 +66,15 @@ def rpc(app: App, *, method: str, params: str | None) -> Result:
     return Result(answer, lambda document: [Raw(dump_json(document, pretty=is_terminal(sys.stdout)))])
 
 
+def _read_standard_input() -> bytes:
+    return b"" if sys.stdin is None else sys.stdin.buffer.read()
+
+
 def _read_params(text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        params = json.loads(sys.stdin.buffer.read() if text == "-" else text)
+        params = json.loads(_read_standard_input() if text == "-" else text)
     except ValueError as error:
         where = "standard input" if text == "-" else "JSON"
         raise Failure("usage", f"{where} is not JSON: {error}") from None

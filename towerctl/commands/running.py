@@ -77,7 +77,8 @@ def _each(app: App, method: str, accounts: Sequence[str], *, is_all: bool) -> Re
 
 
 def _named(name: str, failure: Failure) -> Failure:
-    if name in failure.message:
+    """Put the account's name before a message that does not have it."""
+    if name in (word.strip("\"':;,()") for word in failure.message.split()):
         return failure
     return Failure(
         failure.slug,

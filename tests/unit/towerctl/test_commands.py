@@ -12,6 +12,8 @@ from tests.unit.towerctl.conftest import Terminal, Tower
 from tests.unit.towerctl.fake_daemon import (
     Connection,
     FakeDaemon,
+    HangUp,
+    Silence,
     account,
     accounts,
     error,
@@ -204,14 +206,27 @@ def test_all_means_every_account_by_its_id(tower: Tower, daemon: FakeDaemon) -> 
     assert tower("restart", "--all", "a1").status == 2
 
 
-def test_a_daemon_that_ends_on_the_way_is_not_blamed_on_an_account(tower: Tower, daemon: FakeDaemon) -> None:
-    from tests.unit.towerctl.fake_daemon import HangUp
-
+def test_a_daemon_that_ends_on_the_way_keeps_what_was_done(tower: Tower, daemon: FakeDaemon) -> None:
     def hang_up(*_: object) -> None:
         raise HangUp
 
     daemon.prepare("account.stop", by_name("stopped"), hang_up)
-    assert tower("stop", "a", "b", "c", "--json").error["slug"] == "unreachable"
+    envelope = tower("stop", "a", "b", "c", "--json").error
+    assert (envelope["slug"], envelope["exit"]) == ("unreachable", 3)
+    assert [one["account"]["name"] for one in envelope["results"]] == ["a"]
+    assert [one["account"] for one in envelope["failures"]] == ["b", "c"]
+
+
+def test_one_account_that_hangs_does_not_keep_others_from_their_turn(
+    tower: Tower, daemon: FakeDaemon
+) -> None:
+    def hang(*_: object) -> None:
+        raise Silence
+
+    daemon.prepare("account.stop", hang, by_name("stopped"))
+    ran = tower("stop", "a", "b", "--timeout", "0.2")
+    assert (ran.status, ran.out) == (3, "b: stopped\n")
+    assert "towerctl: a: towerd at" in ran.err
 
 
 # -- remove, logout, unpair: never without being asked twice -----------------------------------------------
