@@ -193,20 +193,18 @@ class WorkerProcess:
             loop.remove_reader(self._spawned.pidfd)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        while line := await self._next_line(reader):
-            try:
-                envelope = messages.decode_report(line)
-            except msgspec.DecodeError:
-                log.error("%s: the worker sent something that is not a report; ending it", self._label)
-                self.kill()
-                return
-            self._take(envelope)
-
-    async def _next_line(self, reader: asyncio.StreamReader) -> bytes:
+        """Hand on reports until there are no more; a worker that cannot be heard is of no use."""
         try:
-            return await reader.readline()
-        except (ValueError, ConnectionError):
-            return b""
+            while line := await reader.readline():
+                self._take(messages.decode_report(line))
+        except ConnectionError:
+            log.debug("%s: the worker hung up", self._label)
+        except (msgspec.DecodeError, ValueError):
+            log.error("%s: the worker sent something that is not a report; ending it", self._label)
+        except Exception:
+            log.exception("%s: internal error over a report; ending the worker", self._label)
+        finally:
+            self.kill()
 
     def _take(self, envelope: ReportEnvelope) -> None:
         match envelope.body:
