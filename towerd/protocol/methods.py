@@ -171,7 +171,7 @@ class VersionResult(Wire, frozen=True, kw_only=True):
 
 
 class Starting(Wire, frozen=True, kw_only=True):
-    """Progress of the start: how many of the accounts that should run have been started."""
+    """Progress of the start: how many of the accounts have been taken up again."""
 
     done: int
     total: int

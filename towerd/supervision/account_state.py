@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from sessions.messages import Identity
-from sessions.states import IllegalTransition, State, Trigger, next_state
+from sessions.states import ATTEMPT_STATES, IllegalTransition, State, Trigger, next_state
 from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import AccountRecord, EventDraft, TransitionRecord
 from towerd.clock import Clock
@@ -79,6 +79,12 @@ class AccountState:
             return False
         self._assign(new, reason, facts)
         return True
+
+    def reconnecting(self, reason: str, retry: Retry, **facts: Any) -> None:
+        """Say that the connection is lost, and when the next try is."""
+        if self.move(Trigger.DISCONNECTED, reason, **facts):
+            self.retry = retry
+            self.changed()
 
     def restore(self, state: State, reason: str | None) -> None:
         """Assign where a start of the daemon finds the account, whatever the last one left."""
@@ -200,6 +206,12 @@ class AccountState:
         old, now = self.record.state, self._clock.now()
         since = self.record.since if new is old else now
         was = (old, self.record.reason)
+        # A retry belongs to one state, an attempt to two; neither outlives them.
+        if new is not State.RECONNECTING:
+            self.retry = None
+        if new not in ATTEMPT_STATES:
+            self.attempt = None
+            facts = {"pairing_started_at": None} | facts
         self.record = msgspec.structs.replace(
             self.record, **facts, state=new, reason=reason, since=since, updated_at=now
         )

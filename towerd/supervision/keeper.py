@@ -177,16 +177,24 @@ class Keeper:
         async with self._life.lock:
             await self.account.intend(desired="running")
             self._timers.clear()
-            await self._life.end_worker(grace_seconds=_GOODBYE_SECONDS)
+            finding = await self._life.end_worker(grace_seconds=_GOODBYE_SECONDS)
             self._life.backoff.reset()
-            if self.account.attempt is not None and not self.account.record.is_linked:
-                await self._life.begin_attempt()
-            elif self.account.record.is_linked or self.account.state in (
-                State.STOPPED,
-                State.FAILED,
-            ):
-                await self._life.start()
+            await self._begin_anew(finding)
             await self._life.around.ledger.settle()
+
+    async def _begin_anew(self, finding: Finding) -> None:
+        """Go on with what the state was about, with a new worker."""
+        state, is_linked = self.account.state, self.account.record.is_linked
+        if state is State.LOGGED_OUT:
+            await self._finish_forgetting()
+        elif self._life.fail_if_unusable(finding):
+            return
+        elif state in ATTEMPT_STATES and not is_linked and finding is not Finding.REFUSED_DEVICE:
+            await self._life.begin_attempt()
+        elif state in ATTEMPT_STATES or finding is Finding.REFUSED_DEVICE:
+            await self._life.go_on_pairing(finding, None)
+        elif is_linked or state in (State.STOPPED, State.FAILED):
+            await self._life.start()
 
     async def unpair(self) -> None:
         """Forget the linked device here; WhatsApp is not told.

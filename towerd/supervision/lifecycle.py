@@ -83,6 +83,7 @@ class Lifecycle:
 
     Attributes:
         eviction: why the device that is logging in may not stay; None in ordinary life.
+        unfinished: the attempt that led to a device which has not logged in yet; it goes on if that fails.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class Lifecycle:
         self.timers = Timers()
         self.lock = asyncio.Lock()
         self.eviction: Refusal | None = None
+        self.unfinished: PairingAttempt | None = None
         self.quick_deaths = 0
         self.is_closing = False
         self._aftermaths: set[asyncio.Task[None]] = set()
@@ -183,7 +185,6 @@ class Lifecycle:
 
     def _hold(self) -> None:
         """Wait until the fleet goes on; a linked account says so in its state, a pairing in its reason."""
-        self.account.retry = None
         if self.account.state in LINKED_STATES:
             self.account.move(Trigger.DISCONNECTED, "fleet-held")
         elif self.account.state is State.PAIRING:
@@ -265,10 +266,11 @@ class Lifecycle:
         self.quick_deaths = 0
         self.backoff.reset()
         await asyncio.to_thread(self.carrier.store.renew)
-        self.account.attempt, self.account.retry, self.eviction = attempt, None, None
+        self.eviction = self.unfinished = None
         self.account.move(
             Trigger.PAIR, reason_while_pairing(self.account.record.reason), pairing_started_at=started_at
         )
+        self.account.attempt = attempt
         self.later("pairing", attempt.deadline_at - now, self._after_pairing_deadline)
         await self.launch()
 
@@ -277,12 +279,9 @@ class Lifecycle:
         finding = await self.end_worker()
         if self.fail_if_unusable(finding):
             return
-        if finding is Finding.REFUSED_DEVICE:
-            await self.evict()
-        elif self.account.record.is_linked:
+        if finding is Finding.REFUSED_DEVICE or self.account.record.is_linked:
             # Scanned in the last moment.
-            self.account.move(Trigger.DEVICE_FOUND, None)
-            await self.launch()
+            await self.go_on_pairing(finding, None)
         else:
             offered = attempt is not None and attempt.has_offered
             await self.forget(Trigger.ATTEMPT_OVER, "pairing-timeout" if offered else "pairing-interrupted")
@@ -292,9 +291,13 @@ class Lifecycle:
         """Log in with what a scan has left in the store, whoever died over it."""
         if finding is Finding.REFUSED_DEVICE:
             await self.evict()
-        else:
-            self.account.move(Trigger.DEVICE_FOUND, cause)
-            await self.launch()
+            return
+        self.unfinished = self.account.attempt or self.unfinished
+        self.close_attempt()
+        self.timers.clear()
+        is_resting = self.account.state in (State.STOPPED, State.FAILED)
+        self.account.move(Trigger.START_LINKED if is_resting else Trigger.DEVICE_FOUND, cause)
+        await self.launch()
 
     # The device that may not stay.
 
@@ -311,7 +314,7 @@ class Lifecycle:
         refusal = self.eviction
         if refusal is None:
             return
-        if self.account.state is State.UNPAIRED:
+        if self.account.state not in ATTEMPT_STATES:
             self.account.move(Trigger.PAIR, refusal.reason)
         self.account.move(Trigger.SCANNED, refusal.reason, detail=refusal.detail)
         self.close_attempt()
@@ -353,15 +356,15 @@ class Lifecycle:
         if self.fail_if_crash_loop():
             return
         delay = self.backoff.next_delay_seconds()
-        self.account.retry = Retry(
-            attempt=self.backoff.failures, next_attempt_at=self.around.clock.now() + delay
-        )
         was_connected = self.account.state is State.CONNECTED
         cause = death.cause if death.cause in REASONS else "client-error"
         if was_connected:
             self.account.note(last_disconnected_at=self.around.clock.now())
             self.account.emit("session.disconnected", {"reason": cause})
-        self.account.move(Trigger.DISCONNECTED, cause)
+        next_attempt_at = self.around.clock.now() + delay
+        self.account.reconnecting(
+            cause, Retry(attempt=self.backoff.failures, next_attempt_at=next_attempt_at)
+        )
         self.later("retry", delay, self.launch)
 
     def fail_if_crash_loop(self) -> bool:
@@ -380,7 +383,7 @@ class Lifecycle:
         self.around.fleet.forget(self.account.record.id)
         await asyncio.to_thread(self.carrier.store.renew)
         self.close_attempt()
-        self.eviction = None
+        self.eviction = self.unfinished = None
         record = self.account.record
         if record.is_linked or trigger is Trigger.ATTEMPT_OVER:
             self.around.auditor.by_itself("wiped" if record.is_linked else "scrubbed", record, detail=reason)
@@ -402,7 +405,6 @@ class Lifecycle:
         """Go to `stopped` when that is what the operator wants."""
         if self.account.state is not State.STOPPED and self.account.record.desired == "stopped":
             self.around.fleet.forget(self.account.record.id)
-            self.account.retry = None
             self.account.move(Trigger.STOP, "stopped-by-operator")
 
     def fail(self, reason: str) -> None:
@@ -411,7 +413,7 @@ class Lifecycle:
         self.pulse.end()
         self.arrived()
         self.close_attempt()
-        self.account.retry = None
+        self.eviction = self.unfinished = None
         self.account.move(Trigger.FAILURE, reason)
 
     def close_attempt(self) -> None:

@@ -203,8 +203,7 @@ class ReportReader:
         return not self._account.record.is_linked or self._account.record.jid != identity.jid
 
     def _settle_connected(self) -> None:
-        self._account.attempt = None
-        self._account.retry = None
+        self._life.unfinished = None
         self._life.quick_deaths = 0
         self._timers.clear()
         self._timers.start("stable", self._config.reconnect.stable_seconds, self._life.backoff.reset)
@@ -219,7 +218,6 @@ class ReportReader:
         # While authenticated this is the restart that WhatsApp asked for; while pairing, PairingOver follows.
         if self._account.state is not State.CONNECTED:
             return
-        self._account.retry = Retry(attempt=0, next_attempt_at=None)
         self._life.pulse.end()
         self._timers.stop("stable")
         self._timers.start(
@@ -227,8 +225,10 @@ class ReportReader:
             self._config.reconnect.library_seconds,
             lambda: self._carrier.kill("connection-lost"),
         )
-        self._account.move(
-            Trigger.DISCONNECTED, "connection-lost", last_disconnected_at=self._life.around.clock.now()
+        self._account.reconnecting(
+            "connection-lost",
+            Retry(attempt=0, next_attempt_at=None),
+            last_disconnected_at=self._life.around.clock.now(),
         )
         self._account.emit("session.disconnected", {"reason": "connection-lost"})
 
@@ -330,7 +330,7 @@ class ReportReader:
 
     async def _after_incomplete(self) -> None:
         """The phone scanned, and WhatsApp did not know the device at the first login."""
-        attempt = self._account.attempt
+        attempt = self._account.attempt or self._life.unfinished
         await self._life.forget(Trigger.ATTEMPT_OVER, "pairing-incomplete")
         if attempt is not None and self._life.around.clock.now() < attempt.deadline_at:
             await self._life.begin_attempt(attempt)
@@ -401,15 +401,15 @@ class ReportReader:
         await asyncio.to_thread(self._carrier.store.restore)
         delay = self._life.around.fleet.next_try_seconds()
         until = self._life.around.clock.now() + delay
-        self._account.retry = Retry(attempt=self._life.backoff.failures, next_attempt_at=until)
-        self._account.move(Trigger.DISCONNECTED, "fleet-held")
+        retry = Retry(attempt=self._life.backoff.failures, next_attempt_at=until)
+        self._account.reconnecting("fleet-held", retry)
         self._life.later("retry", delay, self._life.launch)
 
     async def _wait_out_ban(self, seconds: float) -> None:
         await self._life.end_worker()
         until = self._life.around.clock.now() + seconds
-        self._account.retry = Retry(attempt=self._life.backoff.failures, next_attempt_at=until)
-        self._account.move(Trigger.DISCONNECTED, "banned-until", detail=f"until {rfc3339(until)}")
+        retry = Retry(attempt=self._life.backoff.failures, next_attempt_at=until)
+        self._account.reconnecting("banned-until", retry, detail=f"until {rfc3339(until)}")
         self._life.later("retry", seconds, self._life.launch)
 
     async def _settle_logout(self) -> None:

@@ -63,10 +63,10 @@ class Supervisor:
             self._keepers[keeper.account.record.id] = keeper
             keeper.announce()
         for keeper in keepers:
+            self.start_total += 1
             is_starting = keeper.account.record.desired == "running" and keeper.account.record.is_linked
-            self.start_total += is_starting
             delay = self._randomness.uniform(0, window) if is_starting else 0.0
-            self._run(self._resume(keeper, delay, is_starting=is_starting), f"resume {keeper.account.name}")
+            self._run(self._resume(keeper, delay), f"resume {keeper.account.name}")
         self._run(self._patrol(), "patrol")
 
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -74,7 +74,7 @@ class Supervisor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _resume(self, keeper: Keeper, delay_seconds: float, *, is_starting: bool) -> None:
+    async def _resume(self, keeper: Keeper, delay_seconds: float) -> None:
         try:
             await asyncio.sleep(delay_seconds)
             if keeper.account.record.intent == "remove":
@@ -85,7 +85,7 @@ class Supervisor:
         except (TowerError, OSError) as error:
             log.error("%s could not be restored: %s", keeper.account.name, error)
         finally:
-            self.start_done += is_starting
+            self.start_done += 1
 
     async def _patrol(self) -> None:
         """Replace workers that have grown beyond their memory."""
