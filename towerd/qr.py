@@ -25,6 +25,7 @@ _MEDIA_TYPES: dict[str, str] = {
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Link this phone</title>
+<meta http-equiv="refresh" content="3">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>body{{font:18px/1.5 system-ui,sans-serif;text-align:center;margin:2em;background:#fff;color:#111}}
 svg{{max-width:92vmin;height:auto}}</style></head>

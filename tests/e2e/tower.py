@@ -45,8 +45,14 @@ class Tower:
     """A towerd in a directory of its own."""
 
     def __init__(
-        self, simulator: Simulator | None = None, *, config: str = "", options: tuple[str, ...] = ()
-    ):
+        self,
+        simulator: Simulator | None = None,
+        *,
+        config: str = "",
+        options: tuple[str, ...] = (),
+        command: tuple[str | Path, ...] = (BIN / "towerd",),
+    ) -> None:
+        self.command = command
         self.directory = Path(tempfile.mkdtemp(prefix="tower-"))
         self.socket = self.directory / "tower.sock"
         self.state = self.directory / "state"
@@ -78,7 +84,7 @@ class Tower:
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    BIN / "towerd",
+                    *self.command,
                     *("--socket", self.socket),
                     *("--state-dir", self.state),
                     *("--config", self.config),

@@ -238,6 +238,7 @@ class AddResult(Wire, frozen=True, kw_only=True):
     account: Account
     created: bool
     code: str | msgspec.UnsetType | None = msgspec.UNSET
+    code_expires_at: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class PairResult(Wire, frozen=True, kw_only=True):

@@ -260,6 +260,10 @@ class Keeper:
                         f"WhatsApp did not confirm the logout of {was.name}: {report.detail}",
                         hint="nothing was deleted; try again, or leave out --require-logout",
                     )
+                if report.outcome != "done":
+                    # Nobody can ask for this any more once the account is gone.
+                    left = f"remove the linked device {self._config.pairing.device_name} on {was.phone}"
+                    report = LogoutReport(outcome=report.outcome, detail=f"{report.detail}; {left}")
             self._timers.clear()
             await self._life.quiet()
             self._life.around.fleet.forget(was.id)
@@ -351,9 +355,9 @@ class Keeper:
         if started_at is None or self.account.state not in ATTEMPT_STATES:
             self.account.restore(State.UNPAIRED, self._life.unpaired_reason("never-paired"))
             return
-        deadline = started_at + self._config.pairing.timeout_seconds
-        if started_at <= self._life.around.clock.now() < deadline:
-            await self._life.begin_attempt(PairingAttempt(started_at=started_at, deadline_at=deadline))
+        former = self._former_attempt(started_at)
+        if started_at <= self._life.around.clock.now() < former.deadline_at:
+            await self._life.begin_attempt(former)
             return
         self.account.restore(State.UNPAIRED, self._life.unpaired_reason("pairing-interrupted"))
         self._life.close_attempt()
@@ -415,6 +419,12 @@ class Keeper:
         was_up = record.state in LINKED_STATES or record.state is State.AUTHENTICATED
         if record.desired == "running" and record.is_linked and was_up:
             self.account.restore(State.CONNECTING, "start-queued")
+        elif record.state is State.PAIRING and record.pairing_started_at is not None:
+            self.account.attempt = self._former_attempt(record.pairing_started_at)
+
+    def _former_attempt(self, started_at: float) -> PairingAttempt:
+        deadline_at = started_at + self._config.pairing.timeout_seconds
+        return PairingAttempt(started_at=started_at, deadline_at=deadline_at)
 
     def action(self) -> str | None:
         """Return what a human can do about the present state."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-import msgspec
-
-from sessions.states import LINKED_STATES, State
+from sessions.states import ATTEMPT_STATES, LINKED_STATES, State
 from towerd.clock import Clock, rfc3339, wall_time
 from towerd.protocol import methods as m
 from towerd.protocol import types as wire
@@ -74,8 +72,12 @@ async def add(call: Call, params: m.Add) -> m.AddResult:
     if not created or not params.pair:
         return m.AddResult(account=_view(call, keeper), created=created)
     offer = await keeper.pair(phone=digits_of(params.phone) or None)
-    code = offer.code if offer is not None else msgspec.UNSET
-    return m.AddResult(account=_view(call, keeper), created=created, code=code)
+    if offer is None:
+        return m.AddResult(account=_view(call, keeper), created=created)
+    expires_at = wall_time(offer.expires_at, call.services.clock)
+    return m.AddResult(
+        account=_view(call, keeper), created=created, code=offer.code, code_expires_at=expires_at
+    )
 
 
 async def set_names(call: Call, params: m.Set) -> m.AccountResult:
@@ -187,11 +189,14 @@ async def qr(call: Call, params: m.GetQr) -> m.QrResult:
         current = account.attempt.current(clock.monotonic()) if account.attempt else None
         return current if current is not None and current.id != params.newer_than else None
 
+    began_in = account.state
+
     def over() -> bool:
         if offer() is not None:
             return True
         if follows:
-            return account.state not in (State.PAIRING, State.AUTHENTICATED)
+            # The scan is told at once, and once.
+            return account.state is not began_in or account.state not in ATTEMPT_STATES
         return account.state is not State.PAIRING and not keeper.is_about_to_pair
 
     await account.until(over, params.wait_seconds)

@@ -1,0 +1,67 @@
+"""After many faults nothing is left over: no process, descriptor, thread or memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.e2e.tower import Tower
+from tests.whatsapp.simulator import wait_for
+
+if TYPE_CHECKING:
+    from tests.whatsapp.simulator import Simulator
+
+PHONE = "491701234567"
+ROUNDS = 12
+CONFIG = """
+[reconnect]
+library_seconds = 1
+base_seconds = 0.1
+cap_seconds = 0.5
+stable_seconds = 0.01
+[pairing]
+timeout_seconds = 60
+"""
+
+
+def descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def status(pid: int, key: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key + ":")).split()[1])
+
+
+def one_round(tower: Tower, simulator: Simulator) -> None:
+    """One of each: a killed worker, a dropped line, hung-up clients, an account that comes and goes."""
+    os.kill(tower.account("sales")["worker"]["pid"], signal.SIGKILL)
+    tower.wait_for_state("sales", "reconnecting")
+    tower.wait_for_state("sales", "connected")
+    simulator.drop(PHONE)
+    tower.wait_for_state("sales", "connected")
+    tower.rpc("account.add", name="guest")
+    tower.rpc("account.qr", account="guest", wait_seconds=20)
+    for line in (b"", b"half a line", b"not json\n", b'{"jsonrpc": "2.0", "method": "event.subscribe"}\n'):
+        with tower.connect() as connection:
+            connection.sendall(line)
+    tower.rpc("account.remove", account="guest")
+
+
+def test_nothing_is_left_over_after_many_faults(simulator: Simulator) -> None:
+    with Tower(simulator, config=CONFIG) as tower:
+        tower.link(simulator, "sales", PHONE)
+        one_round(tower, simulator)
+        assert tower.process is not None
+        pid = tower.process.pid
+        before = (descriptors(pid), status(pid, "Threads"), status(pid, "VmRSS"))
+        for _ in range(ROUNDS):
+            one_round(tower, simulator)
+        wait_for(lambda: len(tower.workers()) == 1, what="one worker is left")
+        wait_for(lambda: descriptors(pid) <= before[0], what="descriptors are back")
+        assert status(pid, "Threads") <= before[1] + 2
+        # 4 MB of slack for what an interpreter keeps; a leaked worker handle or QR would show as more.
+        assert status(pid, "VmRSS") <= before[2] + 4096
+        assert [path.name for path in (tower.state / "sessions").iterdir() if path.name.startswith(".")] == []
