@@ -21,9 +21,11 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     return asyncio.run(bounded())
 
 
-async def until(condition: Callable[[], object], what: str = "the condition") -> None:
+async def until(
+    condition: Callable[[], object], what: str = "the condition", *, seconds: float = DEADLINE_SECONDS
+) -> None:
     """Wait until a condition holds; fail when it does not within the deadline."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"waited in vain for {what}")

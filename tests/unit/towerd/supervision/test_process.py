@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,10 @@ async def a_desk(
             yield desk
         finally:
             await desk.process.end()
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_first_order_names_account_generation_and_stores(workshop: Workshop) -> None:
@@ -288,7 +293,7 @@ def test_no_descriptor_is_left_open(workshop: Workshop) -> None:
             pass
         async with workshop() as workers:
             await turns()
-            before = len(os.listdir("/proc/self/fd"))
+            before = open_descriptors()
             for _ in range(3):
                 desk = Desk()
                 process = WorkerProcess(
@@ -303,7 +308,7 @@ def test_no_descriptor_is_left_open(workshop: Workshop) -> None:
                 worker = await workers.next()
                 await process.end()
                 await worker.gone()
-            await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
+            await until(lambda: open_descriptors() <= before)
 
     run(scene())
 
