@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import faulthandler
-import importlib.metadata
 import logging
 import os
 import sys
 from collections.abc import Sequence
 
+from sessions.library import library_version
 from towerd import __version__, logs
 from towerd.accounts.registry import RegistryError
 from towerd.clock import SystemClock
@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--config", metavar="FILE", help="configuration to read (TOWER_CONFIG)")
     options.add_argument("--check-config", action="store_true", help="check the configuration and end")
     options.add_argument("--log-level", choices=logs.LEVELS, default="info", help="how much to log (info)")
-    version = f"towerd {__version__} (neonize {importlib.metadata.version('neonize')})"
+    version = f"towerd {__version__} (neonize {library_version()})"
     options.add_argument("--version", action="version", version=version)
     return options
 

@@ -120,7 +120,7 @@ class Victim:
         if account.unsure in ("add", "remove"):
             # A removal whose intent was recorded is carried to its end by the start; else nothing happened.
             account.exists = shown is not None
-        if shown is not None and account.unsure in ("stop", "start", "restart"):
+        if shown is not None and account.unsure in ("add", "stop", "start", "restart"):
             account.desired = shown["desired"]
         account.unsure = None
         assert self.has(account) == account.exists, (account.name, self.tower.log())

@@ -305,3 +305,40 @@ def test_a_worker_over_its_memory_is_replaced(simulator: Simulator) -> None:
     with Tower(simulator, config="[workers]\nmemory_max_mb = 64\n") as tower:
         tower.link(simulator, "sales", PHONE)
         wait_for_reason(tower, "worker-memory", seconds=30)
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"HTTPS_PROXY": "http://nobody.invalid:3128"}, "dns"),
+        ({"HTTPS_PROXY": "http://127.0.0.1:1"}, "proxy"),
+        ({"SSL_CERT_FILE": "/dev/null"}, "tls"),
+    ],
+    ids=["dns", "proxy", "tls"],
+)
+def test_what_keeps_us_from_whatsapp_is_named(
+    simulator: Simulator, environment: dict[str, str], reason: str
+) -> None:
+    tower = Tower(simulator, config=CONFIG)
+    good = dict(tower.environment)
+    with tower:
+        tower.link(simulator, "sales", PHONE)
+        tower.terminate()
+        tower.environment = good | environment
+        tower.start()
+        account = wait_for_reason(tower, reason)
+        assert account["state"] == "reconnecting"
+        assert account["action"]
+        tower.terminate()
+        tower.environment = good
+        tower.start()
+        tower.wait_for_state("sales", "connected")
+
+
+def test_the_version_presented_to_whatsapp_is_the_one_that_we_tell(
+    tower: Tower, simulator: Simulator
+) -> None:
+    tower.ctl("add", "sales")
+    tower.rpc("account.qr", account="sales", wait_seconds=20)
+    seen = [connection["version"] for connection in simulator.log()["connections"]]
+    assert seen == [tower.rpc("daemon.version")["whatsapp_version"]]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from collections import Counter
 from typing import Any
 
+from sessions.library import library_version, whatsapp_version
 from towerd import __version__
 from towerd.clock import rfc3339, rfc3339_or_none
 from towerd.protocol import methods as m
@@ -20,8 +20,8 @@ async def version(call: Call, _params: m.Nothing) -> m.VersionResult:
     return m.VersionResult(
         version=__version__,
         api=m.ApiVersion(major=API_MAJOR, minor=API_MINOR),
-        neonize=importlib.metadata.version("neonize"),
-        whatsapp_version=None,
+        neonize=library_version(),
+        whatsapp_version=whatsapp_version(),
         pid=os.getpid(),
         started_at=rfc3339(call.services.started_at),
     )
