@@ -621,10 +621,12 @@ def test_refusal_that_keeps_the_device_needs_a_human_and_wipes_nothing(
 def test_ban_with_an_end_is_waited_out(play: Play) -> None:
     async def act(world: World) -> None:
         keeper, worker = await world.keep_connected()
-        worker.report(messages.Banned(code=101, expires_in_seconds=1))
+        worker.report(messages.Banned(code=101, expires_in_seconds=3600))
         await until_state(keeper, State.RECONNECTING, "banned-until")
         assert keeper.account.retry is not None
         assert keeper.account.retry.next_attempt_at is not None
+        await no_worker_starts(world)
+        fire(keeper, "retry")
         (await world.workers.next()).connected(ALICE)
         await until_state(keeper, State.CONNECTED, None)
 
