@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -120,3 +123,52 @@ def test_what_destroys_asks_and_without_a_terminal_refuses(tower: Tower, verb: s
     tower.ctl("add", "sales", "--no-pair")
     assert tower.run(verb, "sales").returncode == 2
     assert tower.account("sales")["name"] == "sales"
+
+
+@pytest.mark.parametrize("trouble", ["halfopen", "mute", "stopped-process", "damaged-store"])
+def test_reset_works_from_everywhere(tower: Tower, simulator: Simulator, trouble: str) -> None:
+    account = tower.link(simulator, "sales", PHONE)
+    if trouble == "halfopen":
+        simulator.halfopen(PHONE)
+    elif trouble == "mute":
+        simulator.mute()
+    elif trouble == "stopped-process":
+        os.kill(tower.account("sales")["worker"]["pid"], signal.SIGSTOP)
+    else:
+        tower.terminate()
+        (tower.state / "sessions" / account["id"] / "store.db").write_bytes(b"x" * 5000)
+        tower.start()
+        tower.wait_for_state("sales", "failed")
+    tower.ctl("unpair", "sales", "--yes")
+    simulator.mute(on=False)
+    tower.ctl("pair", "sales")
+    answer = tower.rpc("account.qr", account="sales", wait_seconds=20)
+    simulator.scan(answer["qr"]["data"], PHONE)
+    tower.wait_for_state("sales", "connected")
+
+
+def test_a_logout_that_is_never_answered_is_unknown_and_settled_by_the_next_login(
+    tower: Tower, simulator: Simulator
+) -> None:
+    tower.link(simulator, "sales", PHONE)
+    simulator.mute()
+    began = time.monotonic()
+    assert tower.rpc("account.logout", account="sales")["logout"] == "unknown"
+    assert time.monotonic() - began < 20
+    # It did happen after all.
+    simulator.logout(PHONE)
+    simulator.mute(on=False)
+    account = tower.wait_for_state("sales", "unpaired", seconds=40)
+    assert account["reason"] == "logged-out-by-operator"
+    assert tower.workers() == []
+
+
+def test_a_logout_that_did_not_happen_leaves_the_session(tower: Tower, simulator: Simulator) -> None:
+    tower.link(simulator, "sales", PHONE)
+    simulator.mute()
+    assert tower.rpc("account.logout", account="sales")["logout"] == "unknown"
+    simulator.mute(on=False)
+    tower.wait_for_state("sales", "connected", seconds=40)
+    simulator.logout(PHONE)
+    account = tower.wait_for_state("sales", "pairing", seconds=20)
+    assert account["reason"] == "logged-out-by-phone"
