@@ -92,7 +92,12 @@ class Store:
         _sync_directory(self.root)
 
     def wipe(self) -> None:
-        """Remove the directory; after a crash in the middle, `sweep` finishes it."""
+        """Remove the directory and the kept copy; after a crash in the middle, `sweep` finishes it."""
+        # It holds the same keys: who forgets a device forgets them all.
+        self._snapshot.unlink(missing_ok=True)
+        self._wipe_directory()
+
+    def _wipe_directory(self) -> None:
         if not self.directory.exists() and not self.directory.is_symlink():
             return
         doomed = self.root / f".{self.account_id}.wiped-{time.time_ns()}"
@@ -124,7 +129,8 @@ class Store:
             OSError: the files could not be moved.
         """
         if self._snapshot.exists():
-            self.renew()
+            self._wipe_directory()
+            self.ensure()
             self._snapshot.rename(self.database)
             _sync_directory(self.directory)
 
@@ -135,7 +141,6 @@ class Store:
     def remove(self) -> None:
         """Remove the directory and the lock file: the account is gone."""
         self.wipe()
-        self._snapshot.unlink(missing_ok=True)
         self.lock_path.unlink(missing_ok=True)
         _sync_directory(self.root)
 
