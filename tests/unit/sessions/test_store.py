@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +29,7 @@ from sessions.store import (
     sweep,
 )
 from tests.unit.privileges import as_nobody
-from tests.unit.sessions.stores import ACCOUNT_ID, kill_in_transaction, make_store
+from tests.unit.sessions.stores import ACCOUNT_ID, delete_device, kill_in_transaction, make_store
 
 DEVICE = Identity(
     jid="491701234567@s.whatsapp.net",
@@ -298,6 +298,62 @@ def test_sweep_finishes_a_wipe_that_a_crash_interrupted(
     assert not store.directory.exists()
     sweep(root)
     assert list(root.iterdir()) == [other.parent]
+
+
+# --- the kept copy ---------------------------------------------------------------------------------------
+
+
+def test_kept_copy_brings_a_deleted_device_back(store: Store, root: Path) -> None:
+    path = make_store(root, padding_pages=40)
+    store.snapshot()
+    delete_device(path)
+    assert store.classify().kind is StoreKind.NO_DEVICE
+    store.restore()
+    assert store.classify().identity == DEVICE
+    assert [entry.name for entry in store.directory.iterdir()] == [DATABASE_NAME]
+
+
+def test_kept_copy_of_a_store_with_a_hot_journal_holds_the_device(store: Store, root: Path) -> None:
+    path = make_store(root, padding_pages=40)
+    kill_in_transaction(path)
+    store.snapshot()
+    path.write_bytes(b"")
+    store.restore()
+    assert store.classify().identity == DEVICE
+
+
+def test_kept_copy_is_private_and_replaced_by_the_next(store: Store, root: Path) -> None:
+    make_store(root)
+    before = os.umask(0o000)
+    try:
+        store.snapshot()
+    finally:
+        os.umask(before)
+    assert mode_of(store._snapshot) == 0o600
+    make_store(root, jid="491709999999:1@s.whatsapp.net")
+    store.snapshot()
+    store.restore()
+    identity = store.classify().identity
+    assert identity is not None
+    assert identity.jid == "491709999999@s.whatsapp.net"
+
+
+def test_restore_without_a_kept_copy_changes_nothing(store: Store, root: Path) -> None:
+    make_store(root)
+    store.restore()
+    assert store.classify().kind is StoreKind.DEVICE
+
+
+@pytest.mark.parametrize("forget", [Store.wipe, Store.renew, Store.remove])
+def test_whoever_forgets_the_device_forgets_the_kept_copy_too(
+    store: Store, root: Path, forget: Callable[[Store], None]
+) -> None:
+    make_store(root)
+    store.snapshot()
+    forget(store)
+    assert not [path for path in root.rglob("*") if path.is_file() and path != store.lock_path]
+    store.restore()
+    assert store.classify().kind is StoreKind.MISSING
 
 
 # --- the lock --------------------------------------------------------------------------------------------
