@@ -1012,7 +1012,8 @@ def test_remove_whose_logout_fails_removes_all_the_same_and_says_so(play: Play) 
         removing = asyncio.create_task(keeper.remove(require_logout=False))
         await answer_logout(worker, "not-connected: no")
         report = await removing
-        assert (report.outcome, report.detail) == ("failed", "not-connected: no")
+        assert report.outcome == "failed"
+        assert (report.detail or "").startswith("not-connected: no")
         assert world.kept(keeper) is None
         assert list(world.root.iterdir()) == []
 
