@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import msgspec
 
+WIRE_VERSION = 1
+"""Raised with every change of these messages: a worker is started from the files on disk, and an upgrade may
+have replaced them under a running daemon."""
+
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Who a linked device is. `jid` and `lid` carry no device part."""
@@ -29,6 +33,7 @@ class Begin(Order, frozen=True, kw_only=True):
 
     sessions_dir: str
     device_name: str
+    wire: int = WIRE_VERSION
 
 
 class Logout(Order, frozen=True, kw_only=True):

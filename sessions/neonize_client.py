@@ -17,6 +17,10 @@ from typing import Any
 # Brings libmagic, which neonize's python-magic looks for when it is imported; so this goes first.
 import pylibmagic  # noqa: F401
 
+from sessions.late_imports import defer
+
+defer()
+
 # neonize calls basicConfig(INFO) when imported and then logs phone numbers; the first caller wins.
 logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
 

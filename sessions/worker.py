@@ -6,6 +6,7 @@ library is doing, and so does everything that makes its client useless.
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import signal
@@ -23,6 +24,7 @@ from sessions.store import Store, StoreLockedError
 
 EXIT_DONE = 0
 EXIT_STORE_LOCKED = 3
+EXIT_STORE_UNUSABLE = 4
 EXIT_USAGE = 2
 
 
@@ -79,6 +81,11 @@ def run(wire: Wire) -> int:
         # Not sys.exit: an unpaired client cannot be stopped, its thread would keep the process.
         os._exit(EXIT_DONE)
 
+    if first.body.wire != messages.WIRE_VERSION:
+        detail = f"towerd speaks version {first.body.wire}, the worker {messages.WIRE_VERSION}"
+        report(messages.ClientEnded(cause="worker-mismatch", detail=detail))
+        wire.drain()
+        return EXIT_USAGE
     store = Store(Path(first.body.sessions_dir), first.account)
     try:
         with store.lock(killable=True):
@@ -97,6 +104,11 @@ def run(wire: Wire) -> int:
         report(messages.StoreLocked(holder_pid=error.holder_pid))
         wire.drain()
         return EXIT_STORE_LOCKED
+    except OSError as error:
+        cause = "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "store-unusable"
+        report(messages.ClientEnded(cause=cause, detail=f"the store cannot be used: {error.strerror}"))
+        wire.drain()
+        return EXIT_STORE_UNUSABLE
 
 
 def main() -> int:

@@ -12,15 +12,16 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from sessions.library import library_version
 from towerd import __version__, logs
 from towerd.accounts.registry import RegistryError
 from towerd.clock import SystemClock
-from towerd.config import Config, ConfigError, read_config
+from towerd.config import Config, ConfigError, config_files, read_config
 from towerd.daemon import Daemon
 from towerd.lock import StateHeldError, hold
-from towerd.paths import Paths, PathsError, find_paths
+from towerd.paths import Paths, PathsError, find_config, find_paths
 from towerd.protocol.errors import TowerError
 from towerd.supervision.spawn import ExecSpawner
 
@@ -55,15 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run towerd; return its exit status."""
     options = parser().parse_args(arguments)
     try:
+        config_path, is_named = find_config(options.config)
+        config = read_config(config_path, must_exist=is_named)
+        if options.check_config:
+            return _tell_config(config_path)
         paths = find_paths(socket=options.socket, state_dir=options.state_dir, config=options.config)
-        config = read_config(paths.config, must_exist=paths.is_config_named)
     except PathsError as error:
         return _refuse(str(error), EXIT_USAGE)
     except ConfigError as error:
         return _refuse(str(error), EXIT_CONFIG)
-    if options.check_config:
-        sys.stdout.write(f"{paths.config}: ok\n" if paths.config.exists() else "no configuration: defaults\n")
-        return EXIT_STOPPED
     logs.configure(options.log_level)
     # A hung event loop that systemd's watchdog aborts leaves its stacks in the journal.
     faulthandler.enable()
@@ -76,6 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(f"the account database cannot be used: {error}", EXIT_FAILED)
     except OSError as error:
         return _refuse(f"{error.filename or paths.state_dir}: {error.strerror or error}", EXIT_FAILED)
+
+
+def _tell_config(config_path: Path) -> int:
+    files = [str(file) for file in config_files(config_path)]
+    sys.stdout.write(f"{', '.join(files)}: ok\n" if files else "no configuration: defaults\n")
+    return EXIT_STOPPED
 
 
 def _serve(paths: Paths, config: Config) -> int:

@@ -47,7 +47,7 @@ class Auditor:
         detail: str | None = None,
     ) -> None:
         """Note what somebody did through the socket."""
-        self._write("cli", uid, pid, action, account, result, detail)
+        self._write("cli", (uid, pid), action, account, result, detail)
 
     def by_itself(
         self,
@@ -59,23 +59,26 @@ class Auditor:
         detail: str | None = None,
     ) -> None:
         """Note what happened without anybody's command: the daemon did it, or the phone."""
-        self._write(source, os.getuid(), os.getpid(), action, account, result, detail)
+        who = None if source == "phone" else (os.getuid(), os.getpid())
+        self._write(source, who, action, account, result, detail)
 
     def _write(
         self,
         source: Source,
-        uid: int,
-        pid: int,
+        who: tuple[int, int] | None,
         action: str,
         account: AccountRecord | None,
         result: str,
         detail: str | None,
     ) -> None:
+        uid, pid = who if who is not None else (None, None)
+        # Nobody on this machine unlinked a phone; the phone itself is who did it.
+        phone = (account.phone if account else None) or "phone"
         self._ledger.post(
             audit=AuditRecord(
                 time=self._clock.now(),
                 uid=uid,
-                user=user_name(uid),
+                user=user_name(uid) if uid is not None else phone,
                 pid=pid,
                 source=source,
                 action=action,

@@ -13,6 +13,8 @@ from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
+from towerd.wording import in_words
+
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
@@ -185,6 +187,11 @@ def read_config(path: Path, *, must_exist: bool) -> Config:
     return msgspec.convert(values, Config)
 
 
+def config_files(path: Path) -> list[Path]:
+    """Return the files that `read_config` reads, in its order."""
+    return [file for file in (path, *_drop_ins(path.parent / "tower.d", [])) if _may_exist(file)]
+
+
 def _may_exist(path: Path) -> bool:
     """Tell whether a file is there, or may be: one that cannot be looked at is read, to say why not."""
     try:
@@ -236,7 +243,7 @@ def _check_section(
         try:
             checked[key] = msgspec.convert(value, fields[key])
         except msgspec.ValidationError as error:
-            mistakes.append(Mistake(file=file, key=f"{name}.{key}", why=str(error)))
+            mistakes.append(Mistake(file=file, key=f"{name}.{key}", why=in_words(str(error))))
     return checked
 
 

@@ -66,7 +66,7 @@ def find_paths(
         PathsError: a path is missing or cannot be used.
     """
     is_service = "STATE_DIRECTORY" in environment
-    named_config = config or environment.get("TOWER_CONFIG")
+    config_path, is_config_named = find_config(config, environment)
     paths = Paths(
         socket=Path(socket or environment.get("TOWER_SOCKET") or _socket(environment, is_service)),
         state_dir=Path(
@@ -75,8 +75,8 @@ def find_paths(
             or environment.get("STATE_DIRECTORY", "").partition(":")[0]
             or platformdirs.user_state_path("tower")
         ).absolute(),
-        config=Path(named_config) if named_config else _config(is_service),
-        is_config_named=named_config is not None,
+        config=config_path,
+        is_config_named=is_config_named,
         socket_mode=0o660 if is_service else 0o600,
     )
     if len(os.fsencode(paths.socket)) > MAX_SOCKET_PATH_BYTES:
@@ -104,5 +104,10 @@ def _socket(environment: Mapping[str, str], is_service: bool) -> Path:  # noqa: 
     return Path(runtime) / "tower" / "tower.sock"
 
 
-def _config(is_service: bool) -> Path:  # noqa: FBT001
-    return SYSTEM_CONFIG if is_service else platformdirs.user_config_path("tower") / "tower.toml"
+def find_config(config: str | None, environment: Mapping[str, str] = os.environ) -> tuple[Path, bool]:
+    """Return the configuration file, and whether somebody named it."""
+    named = config or environment.get("TOWER_CONFIG")
+    if named:
+        return Path(named), True
+    is_service = "STATE_DIRECTORY" in environment
+    return SYSTEM_CONFIG if is_service else platformdirs.user_config_path("tower") / "tower.toml", False

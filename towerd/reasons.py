@@ -52,6 +52,12 @@ REASONS: dict[str, Reason] = {
     "connection-lost": Reason(action=_WAITS),
     "worker-lost": Reason(action=_WAITS),
     "worker-memory": Reason(action=_WAITS),
+    "worker-mismatch": Reason(
+        action="tower was upgraded while towerd ran: restart towerd (systemctl restart towerd)"
+    ),
+    "store-unusable": Reason(
+        action="the state directory cannot be used; look at its permissions. towerd tries again by itself"
+    ),
     "codes-over": Reason(action=_WAITS),
     "code-refused": Reason(
         action="WhatsApp gave no pairing code for this number; check it, or pair by QR. towerd tries again"
@@ -78,10 +84,19 @@ REASONS: dict[str, Reason] = {
     "banned-until": Reason(action="WhatsApp banned this number for a while; towerd tries again when it ends"),
     # failed
     "client-outdated": Reason(
-        action="WhatsApp refuses this version: upgrade tower (neonize), then restart towerd"
+        action="WhatsApp refuses this version: upgrade tower (neonize) and restart towerd; "
+        "until then one account tries again now and then"
     ),
-    "locked": Reason(action="WhatsApp locked this number; open WhatsApp on the phone and follow it"),
-    "banned": Reason(action="WhatsApp banned this number; open WhatsApp on the phone and ask for a review"),
+    "locked": Reason(
+        action="WhatsApp locked this number; open WhatsApp on the phone and follow it, then "
+        "run: towerctl pair {name}",
+        strength=3,
+    ),
+    "banned": Reason(
+        action="WhatsApp banned this number; open WhatsApp on the phone and ask for a review, then "
+        "run: towerctl pair {name}",
+        strength=3,
+    ),
     "stream-replaced": Reason(
         action="another program uses the same device; stop it, then run: towerctl start {name}"
     ),
@@ -116,6 +131,14 @@ def action_for(reason: str | None, name: str) -> str | None:
     if row is None and reason.startswith("connect-failure-"):
         row = _CONNECT_FAILURE
     return row.action.format(name=name) if row is not None and row.action else None
+
+
+def action_while_pairing(reason: str | None, name: str) -> str | None:
+    """Return what a human can do while a pairing runs: scan, unless something keeps us from WhatsApp."""
+    row = REASONS.get(reason or "")
+    if row is not None and row.strength == 0:
+        return action_for(reason, name)
+    return f"have the phone scan the QR: towerctl qr {name}"
 
 
 def lasting(old: str | None, new: str) -> str:

@@ -31,6 +31,9 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     state: State = State.UNPAIRED
     reason: str | None = None
     detail: str | None = None
+    # Why no device is linked: it outlives a stop, a pairing that came to nothing, and a restart.
+    cause: str | None = None
+    banned_until: float | None = None
     since: float = 0.0
     is_linked: bool = False
     is_confirmed: bool = False
@@ -93,9 +96,9 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Who did what to which account, and how it went; `id` is 0 before the registry gave one."""
 
     time: float
-    uid: int
+    uid: int | None
     user: str
-    pid: int
+    pid: int | None
     source: Literal["cli", "drop-in", "daemon", "phone"]
     action: str
     account_id: str | None

@@ -318,7 +318,9 @@ class _Transaction:
         try:
             self._atomic.__exit__(kind, error, trace)
         except PeeweeException as failure:
-            raise RegistryError(str(failure)) from failure
+            # After a full disk SQLite has rolled back already, and that a second rollback fails is no news.
+            cause = error if isinstance(error, PeeweeException) else failure
+            raise RegistryError(str(cause)) from cause
         if isinstance(error, IntegrityError) and "name" in str(error):
             raise NameTakenError(str(error)) from error
         if isinstance(error, PeeweeException):

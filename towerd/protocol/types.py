@@ -72,6 +72,7 @@ class Account(Wire, frozen=True, kw_only=True):
     jid: str | None
     lid: str | None
     phone: str | None
+    expected_phone: str | None
     device_number: int | None
     push_name: str | None
     business_name: str | None
@@ -135,8 +136,8 @@ class Audit(Wire, frozen=True, kw_only=True):
     id: int
     time: str
     user: str
-    uid: int
-    pid: int
+    uid: int | None
+    pid: int | None
     source: Literal["cli", "drop-in", "daemon", "phone"]
     action: str
     account: AccountRef | None

@@ -122,14 +122,18 @@ class AccountState:
             for key, value in facts.items()
         }
 
-    async def intend(self, **columns: Any) -> None:
+    async def intend(self, *, always: bool = False, **columns: Any) -> None:
         """Commit what an operator asked for, before anything is done about it.
+
+        Args:
+            always: commit also what stands there already, so that a disk that cannot be written is noticed.
+            columns: the intent columns.
 
         Raises:
             TowerError: `registry-unavailable`; nothing was changed.
             NameTakenError: the name is taken; nothing was changed.
         """
-        if all(getattr(self.record, key) == value for key, value in columns.items()):
+        if not always and all(getattr(self.record, key) == value for key, value in columns.items()):
             return
         wanted = msgspec.structs.replace(self.record, **columns)
         events = []
@@ -212,6 +216,12 @@ class AccountState:
         if new not in ATTEMPT_STATES:
             self.attempt = None
             facts = {"pairing_started_at": None} | facts
+        if new is State.UNPAIRED:
+            facts = {"cause": reason} | facts
+        elif new is State.CONNECTED:
+            facts = {"cause": None, "banned_until": None} | facts
+        if old is State.CONNECTED and new is not State.CONNECTED:
+            facts = {"last_disconnected_at": now} | facts
         self.record = msgspec.structs.replace(
             self.record, **facts, state=new, reason=reason, since=since, updated_at=now
         )

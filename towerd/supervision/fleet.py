@@ -45,6 +45,7 @@ class Fleet:
         self._held: dict[str, _Held] = {}
         self._unlinked: dict[str, float] = {}
         self._tries = 0
+        self._canary_release: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.cause: Cause | None = None
         self.canary: str | None = None
@@ -123,14 +124,21 @@ class Fleet:
         self._tries += 1
         return delay * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
 
-    def close(self, why: str) -> None:
-        """Close, and let all go on that were held."""
+    def expect_canary(self, release: Callable[[], None]) -> None:
+        """Note how the canary is made to try at once, for when somebody closes the breaker by command."""
+        self._canary_release = release
+
+    def close(self, why: str, *, by_command: bool = False) -> None:
+        """Close, and let all go on that were held; by command the canary tries at once as well."""
         if not self.is_open:
             return
         log.warning("the fleet goes on: %s", why)
         self._emit("fleet.closed", {"cause": self.cause, "why": why, "held": len(self._held)})
         if self._timer is not None:
             self._timer.cancel()
+        canary, self._canary_release = self._canary_release, None
+        if canary is not None and by_command:
+            canary()
         self.cause = self.canary = self.since = None
         self._tries = 0
         self._unlinked.clear()

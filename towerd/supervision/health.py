@@ -38,6 +38,8 @@ def health(condition: Condition) -> tuple[Health, list[str]]:
             if condition.is_tired:
                 return "critical", [*reasons, "reconnects-failed"]
             return "warning", reasons
+        case State.PAIRING | State.AUTHENTICATED:
+            return ("warning", [condition.reason]) if condition.reason else ("inactive", [])
         case State.CONNECTED if condition.is_doubtful:
             return "warning", ["server-silent"]
         case _:

@@ -16,7 +16,7 @@ from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
 from towerd.accounts.records import AccountRecord
 from towerd.protocol.errors import TowerError
 from towerd.protocol.types import LogoutOutcome
-from towerd.reasons import action_for
+from towerd.reasons import action_for, action_while_pairing
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.carrier import Carrier, Death
 from towerd.supervision.health import Condition
@@ -29,6 +29,8 @@ from towerd.supervision.reports import LOGOUT_SECONDS, ReportReader
 CODE_PATIENCE_SECONDS = 45.0
 """How long a caller waits for a pairing code: a worker's start, the line, and WhatsApp's answer."""
 _GOODBYE_SECONDS = 3.0
+# A restart of the daemon does not settle these: logging in again would throw the other program out.
+_KEPT_FAILURES = frozenset({"stream-replaced", "exported"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +85,7 @@ class Keeper:
             elif finding is Finding.DEVICE_GONE:
                 await self._reports.after_device_gone()
             elif self.account.record.is_linked:
-                self.account.restore(State.CONNECTING, "start-queued")
-                await self._life.launch()
+                await self._resume_session()
             else:
                 await self._resume_pairing()
 
@@ -106,7 +107,7 @@ class Keeper:
         async with self._life.lock:
             self._require_unlinked()
             forget_phone = {"expected_phone": None} if new_phone else {}
-            await self.account.intend(desired="running", intent=None, **forget_phone)
+            await self.account.intend(always=True, desired="running", intent=None, **forget_phone)
             attempt = self.account.attempt
             if phone is None or attempt is None or attempt.phone != phone:
                 await self._begin_pairing(phone)
@@ -150,7 +151,7 @@ class Keeper:
             await self.account.intend(desired="running")
             if self.account.state in (State.STOPPED, State.FAILED):
                 await self._life.start()
-            await self._life.around.ledger.settle()
+                await self._life.around.ledger.settle()
 
     async def stop(self) -> None:
         """Take the account offline; its device stays linked.
@@ -166,7 +167,7 @@ class Keeper:
                 self._life.eviction = None
                 self._life.close_attempt()
                 self._life.rest()
-            await self._life.around.ledger.settle()
+                await self._life.around.ledger.settle()
 
     async def restart(self) -> None:
         """End the session and start it anew.
@@ -175,7 +176,7 @@ class Keeper:
             TowerError: `registry-unavailable`.
         """
         async with self._life.lock:
-            await self.account.intend(desired="running")
+            await self.account.intend(always=True, desired="running")
             self._timers.clear()
             finding = await self._life.end_worker(grace_seconds=_GOODBYE_SECONDS)
             self._life.backoff.reset()
@@ -203,10 +204,12 @@ class Keeper:
             TowerError: `registry-unavailable`; nothing was changed.
         """
         async with self._life.lock:
-            self._timers.clear()
             if self.account.state is State.UNPAIRED and not self.carrier.is_running:
+                # A pairing that was about to begin by itself does not.
+                self._timers.clear()
                 return
             await self.account.intend(intent="unpair")
+            self._timers.clear()
             await self._life.quiet()
             await self._finish_forgetting()
             await self._life.around.ledger.settle()
@@ -347,6 +350,17 @@ class Keeper:
             await self._life.forget(Trigger.WIPED, "logged-out-by-phone")
             self._reports.repair_soon()
 
+    async def _resume_session(self) -> None:
+        """Log in again, unless that has to wait for a time or for a human."""
+        record, now = self.account.record, self._life.around.clock.now()
+        if record.state is State.FAILED and record.reason in _KEPT_FAILURES:
+            return
+        self.account.restore(State.CONNECTING, "start-queued")
+        if record.banned_until is not None and now < record.banned_until:
+            self._reports.wait_out_ban(record.banned_until - now)
+        else:
+            await self._life.launch()
+
     async def _resume_pairing(self) -> None:
         """Settle a pairing that the last run left: go on inside its deadline, else give it up."""
         started_at = self.account.record.pairing_started_at
@@ -429,5 +443,7 @@ class Keeper:
     def action(self) -> str | None:
         """Return what a human can do about the present state."""
         record = self.account.record
+        if record.state is State.PAIRING:
+            return action_while_pairing(record.reason, record.name)
         action = action_for(record.reason, record.name)
         return f"{record.detail}; {action}" if action and record.detail else action

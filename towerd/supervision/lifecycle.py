@@ -54,6 +54,9 @@ NO_DEVICE: dict[str, Any] = {
 UNUSABLE = frozenset({Finding.DAMAGED, Finding.MISMATCH, Finding.LOCKED})
 """Findings after which the store cannot be used; nothing is wiped because of them."""
 
+HUMAN_CAUSES = frozenset({"locked", "banned"})
+"""Causes of a lost link that a human has to settle with WhatsApp before anything is tried."""
+
 Aftermath = Callable[[], Coroutine[Any, Any, object]]
 
 
@@ -250,6 +253,9 @@ class Lifecycle:
             self.backoff.reset()
             self.account.move(Trigger.START_LINKED, None)
             await self.launch()
+        elif self.account.record.cause in HUMAN_CAUSES:
+            # WhatsApp locked or banned the number; starting does not change that.
+            self.account.move(Trigger.FAILURE, self.account.record.cause)
         else:
             self.account.move(Trigger.START_UNLINKED, self.unpaired_reason("never-paired"))
 
@@ -268,7 +274,7 @@ class Lifecycle:
         await asyncio.to_thread(self.carrier.store.renew)
         self.eviction = self.unfinished = None
         self.account.move(
-            Trigger.PAIR, reason_while_pairing(self.account.record.reason), pairing_started_at=started_at
+            Trigger.PAIR, reason_while_pairing(self.account.record.cause), pairing_started_at=started_at
         )
         self.account.attempt = attempt
         self.later("pairing", attempt.deadline_at - now, self._after_pairing_deadline)
@@ -339,8 +345,8 @@ class Lifecycle:
         existing = refusal.existing
         data = {"existing": existing.name} if existing is not None else {}
         event = "session.duplicate" if refusal.reason == "duplicate-phone" else "session.wrong_phone"
-        phone = existing.record.phone if existing is not None else None
-        self.account.emit(event, data | {"phone": phone, "logout": "failed" if failure else "done"})
+        outcome = "failed" if failure else "done"
+        self.account.emit(event, data | {"phone": refusal.phone, "logout": outcome})
         self.around.auditor.by_itself(
             refusal.reason,
             self.account.record,
@@ -424,7 +430,7 @@ class Lifecycle:
 
     def unpaired_reason(self, reason: str) -> str:
         """Return the reason to show: a lasting cause is not overwritten by a weaker one."""
-        return lasting(self.account.record.reason, reason)
+        return lasting(self.account.record.cause, reason)
 
     @property
     def condition(self) -> Condition:

@@ -27,7 +27,7 @@ def check_name(name: str) -> list[Field]:
         return [Field(field="name", why=why)]
     if ID_PATTERN.fullmatch(name):
         return [Field(field="name", why="must not look like an account id")]
-    if _PHONE_PATTERN.fullmatch(name):
+    if _PHONE_PATTERN.fullmatch(name) or not check_phone("name", name):
         return [Field(field="name", why="must not look like a phone number")]
     return []
 
@@ -54,3 +54,8 @@ def check_phone(field: str, phone: str | None) -> list[Field]:
 def digits_of(phone: str | None) -> str:
     """Return the digits of a phone number, which is how numbers are compared."""
     return re.sub(r"\D", "", phone or "")
+
+
+def international(phone: str | None) -> str | None:
+    """Return a phone number as it is shown: a plus sign and digits; None for none."""
+    return f"+{digits_of(phone)}" if phone else None

@@ -94,8 +94,9 @@ class ReportReader:
         if not attempt.show(report.payload, report.number, report.issued_at) or attempt.offer is None:
             return
         self._life.arrived()
-        if self._account.record.reason != reason_while_pairing(self._account.record.reason):
-            self._account.move(Trigger.PAIR, None)
+        lasting_cause = reason_while_pairing(self._account.record.cause)
+        if self._account.record.reason != lasting_cause:
+            self._account.move(Trigger.PAIR, lasting_cause)
         if attempt.phone is not None:
             # The line stands; the code goes over it, and ends with it.
             if report.number == 1:
@@ -359,7 +360,7 @@ class ReportReader:
             self._life.around.auditor.by_itself(
                 "logged-out", self._account.record, source="phone", detail=reason
             )
-            self._account.note(**NO_DEVICE)
+            self._account.note(cause=reason, **NO_DEVICE)
             await self._life.settle_somehow()
             await self._life.quiet()
             await asyncio.to_thread(self._carrier.store.renew)
@@ -377,6 +378,7 @@ class ReportReader:
         elif fleet.report_outdated(self._account.record.id):
             self._life.fail("client-outdated")
             self._life.later("retry", fleet.next_try_seconds(), self._life.start)
+            fleet.expect_canary(lambda: self._life.after(self._life.start))
         else:
             await self._life.launch()
 
@@ -407,9 +409,15 @@ class ReportReader:
 
     async def _wait_out_ban(self, seconds: float) -> None:
         await self._life.end_worker()
+        self.wait_out_ban(seconds)
+
+    def wait_out_ban(self, seconds: float) -> None:
+        """Wait until a ban ends, then log in."""
         until = self._life.around.clock.now() + seconds
         retry = Retry(attempt=self._life.backoff.failures, next_attempt_at=until)
-        self._account.reconnecting("banned-until", retry, detail=f"until {rfc3339(until)}")
+        self._account.reconnecting(
+            "banned-until", retry, detail=f"until {rfc3339(until)}", banned_until=until
+        )
         self._life.later("retry", seconds, self._life.launch)
 
     async def _settle_logout(self) -> None:

@@ -21,10 +21,12 @@ class Refusal:
     Attributes:
         reason: duplicate-phone or wrong-phone.
         detail: what stands beside the reason, for humans.
+        phone: the number that scanned.
         existing: the account that has the phone already.
     """
 
     reason: str
+    phone: str
     detail: str
     existing: AccountState | None = None
 
@@ -50,11 +52,16 @@ class Roster:
             return None
         expected = digits_of(account.record.expected_phone)
         if expected and expected != phone:
-            return Refusal(reason="wrong-phone", detail=f"scanned by +{phone}, expected +{expected}")
+            return Refusal(
+                reason="wrong-phone", phone=f"+{phone}", detail=f"scanned by +{phone}, expected +{expected}"
+            )
         existing = self._holder(account, phone)
         if existing is not None:
             return Refusal(
-                reason="duplicate-phone", detail=f"+{phone} is linked as {existing.name}", existing=existing
+                reason="duplicate-phone",
+                phone=f"+{phone}",
+                detail=f"+{phone} is linked as {existing.name}",
+                existing=existing,
             )
         return None
 

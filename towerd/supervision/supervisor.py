@@ -108,18 +108,14 @@ class Supervisor:
         expected_phone: str | None,
         if_absent: bool,
     ) -> tuple[Keeper, bool]:
-        """Add an account; it is durable when this returns.
+        """Add an account; it is durable when this returns. The caller has checked the fields.
 
         Returns:
             The account, and whether it was created (False when `if_absent` found it).
 
         Raises:
-            TowerError: `invalid-field`, `account-exists`, `registry-unavailable`.
+            TowerError: `account-exists`, `registry-unavailable`.
         """
-        mistakes = check_name(name) if name is not None else []
-        mistakes += check_display_name(display_name)
-        if mistakes:
-            raise invalid(mistakes)
         async with self._adding:
             taken = {
                 one.account.record.name: one

@@ -12,6 +12,7 @@ from towerd.clock import Clock, rfc3339, rfc3339_or_none, wall_time
 from towerd.protocol import types as wire
 from towerd.supervision.health import health
 from towerd.supervision.keeper import Keeper
+from towerd.supervision.names import international
 from towerd.supervision.pairing import CODES_PER_ROUND
 
 
@@ -37,6 +38,7 @@ def account_to_wire(keeper: Keeper, clock: Clock, *, with_worker: bool = False) 
         jid=record.jid,
         lid=record.lid,
         phone=record.phone,
+        expected_phone=international(record.expected_phone),
         device_number=record.device_number,
         push_name=record.push_name,
         business_name=record.business_name,

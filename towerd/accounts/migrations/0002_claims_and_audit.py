@@ -7,6 +7,8 @@ def up(migrator: Any, db: Any) -> None:  # noqa: ARG001
     """Add the columns, the index and the table."""
     for statement in (
         "ALTER TABLE account ADD COLUMN detail TEXT",
+        "ALTER TABLE account ADD COLUMN cause TEXT",
+        "ALTER TABLE account ADD COLUMN banned_until REAL",
         "ALTER TABLE account ADD COLUMN phone TEXT",
         """
         UPDATE account SET phone = '+' || substr(jid, 1, instr(jid, '@') - 1)
@@ -20,9 +22,9 @@ def up(migrator: Any, db: Any) -> None:  # noqa: ARG001
         CREATE TABLE audit (
             id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
             time REAL NOT NULL,
-            uid INTEGER NOT NULL,
+            uid INTEGER,
             user TEXT NOT NULL,
-            pid INTEGER NOT NULL,
+            pid INTEGER,
             source TEXT NOT NULL CHECK (source IN ('cli', 'drop-in', 'daemon', 'phone')),
             action TEXT NOT NULL,
             account_id TEXT,

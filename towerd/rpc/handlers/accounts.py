@@ -13,7 +13,7 @@ from towerd.protocol.errors import TowerError
 from towerd.qr import render
 from towerd.rpc.call import Call
 from towerd.supervision.keeper import Keeper
-from towerd.supervision.names import check_phone, digits_of
+from towerd.supervision.names import check_display_name, check_name, check_phone, digits_of
 from towerd.supervision.pairing import CODES_PER_ROUND, QrOffer
 from towerd.supervision.supervisor import invalid
 from towerd.supervision.view import account_to_wire
@@ -57,13 +57,14 @@ async def get(call: Call, params: m.OneAccount) -> m.AccountHistoryResult:
 
 async def add(call: Call, params: m.Add) -> m.AddResult:
     """Add an account and begin pairing."""
-    mistakes = check_phone("phone", params.phone) + check_phone("expect_phone", params.expect_phone)
+    mistakes = check_name(params.name) if params.name is not None else []
+    mistakes += check_display_name(params.display_name)
+    mistakes += check_phone("phone", params.phone) + check_phone("expect_phone", params.expect_phone)
     if mistakes:
         raise invalid(mistakes)
-    name = params.name.strip() if params.name is not None else None
     keeper, created = await call.services.supervisor.add(
         owner_uid=call.peer.uid,
-        name=name or None,
+        name=params.name,
         display_name=params.display_name,
         expected_phone=params.expect_phone,
         if_absent=params.if_absent,
@@ -224,11 +225,19 @@ def _require_qr_possible(keeper: Keeper) -> None:
         raise TowerError(
             "wrong-state", f"{name} is unpaired and no pairing runs", hint=f"run: towerctl pair {name}"
         )
+    attempt = keeper.account.attempt
+    if attempt is not None and attempt.phone is not None:
+        raise TowerError(
+            "wrong-state",
+            f"{name} pairs by code, so there is no QR",
+            hint=f"for a QR run: towerctl pair {name}",
+        )
     if state in LINKED_STATES:
         raise TowerError(
             "wrong-state",
             f"{name} is linked{phone} already, so there is no QR",
-            hint=f"to link another phone run: towerctl logout {name} --yes && towerctl qr {name}",
+            hint=f"to link another phone run: towerctl logout {name} --yes "
+            f"&& towerctl pair {name} --new-phone && towerctl qr {name}",
         )
 
 

@@ -73,7 +73,7 @@ def _fleet(call: Call) -> m.FleetStatus:
 
 async def release(call: Call, params: m.Nothing) -> m.StatusResult:
     """Let accounts that the fleet breaker holds go on."""
-    call.services.fleet.close("released by command")
+    call.services.fleet.close("released by command", by_command=True)
     return await status(call, params)
 
 
