@@ -90,6 +90,31 @@ class Client:
         answer: results.StatusResult = self._ask("daemon.status", _NOTHING)
         return answer
 
+    def daemon_release(self) -> results.StatusResult:
+        """Let accounts that the fleet breaker holds go on."""
+        answer: results.StatusResult = self._ask("daemon.release", _NOTHING)
+        return answer
+
+    def audit_list(
+        self,
+        *,
+        account: str | None = None,
+        actions: Sequence[str] | None = None,
+        since: int | str | None = None,
+        limit: int | None = None,
+    ) -> results.AuditResult:
+        """List who did what, the last rows, oldest first."""
+        answer: results.AuditResult = self._ask(
+            "audit.list",
+            {
+                "account": account,
+                "actions": list(actions) if actions else None,
+                "since": since,
+                "limit": limit,
+            },
+        )
+        return answer
+
     def account_list(self, *, states: Sequence[str] | None = None) -> results.AccountsResult:
         """List accounts in order of creation."""
         answer: results.AccountsResult = self._ask(
@@ -126,9 +151,13 @@ class Client:
         )
         return answer
 
-    def account_rename(self, account: str | None, name: str) -> results.AccountResult:
-        """Give an account another name."""
-        answer: results.AccountResult = self._ask("account.set", {"account": account, "name": name})
+    def account_set(
+        self, account: str | None, *, name: str | None = None, primary: bool = False
+    ) -> results.AccountResult:
+        """Give an account another name, or make it its owner's primary one."""
+        answer: results.AccountResult = self._ask(
+            "account.set", {"account": account, "name": name, "primary": primary or None}
+        )
         return answer
 
     def account_pair(
@@ -242,6 +271,42 @@ class Client:
                     yield str(notification["method"]), params
             self._read_some(None, limit_seconds=0)
 
+    # -- for who has something else to look after meanwhile -----------------------------------------------
+
+    def begin(self, method: str, params: Mapping[str, Any] = _NOTHING) -> int:
+        """Send a request and return its number, for `take`."""
+        request_id, _ = self._send(method, params)
+        return request_id
+
+    def take(self, request_id: int) -> Any | None:
+        """Return the result of a request that was begun, None while it has not come.
+
+        Raises:
+            Failure: the daemon answered with an error, or with what is not an answer.
+        """
+        answer = self._answers.pop(request_id, None)
+        return None if answer is None else self._result_in(answer)
+
+    def listen(self, within_seconds: float, *, wake: Sequence[int] = ()) -> list[Mapping[str, Any]]:
+        """Wait for a while until the daemon says something; return the notifications that have come.
+
+        Args:
+            within_seconds: how long.
+            wake: descriptors; when there is something to read from one, the wait is over too.
+
+        Raises:
+            Disconnected: the daemon closed the connection.
+        """
+        from select import select
+
+        daemon = self._connection.fileno()
+        readable, _, _ = select([daemon, *wake], [], [], within_seconds)
+        if daemon in readable:
+            self._read_some(None, limit_seconds=0)
+        came = list(self._notifications)
+        self._notifications.clear()
+        return came
+
     # -- JSON-RPC -----------------------------------------------------------------------------------------
 
     def call(
@@ -311,6 +376,9 @@ class Client:
             self._read_some(sent_at + limit if limit else None, limit_seconds=limit or 0)
         answer = self._answers.pop(request_id)
         self._trace(f"{method}: {(time.monotonic() - sent_at) * 1000:.1f} ms")
+        return self._result_in(answer)
+
+    def _result_in(self, answer: Mapping[str, Any]) -> Any:
         error = answer.get("error")
         if isinstance(error, dict):
             raise from_wire(error)

@@ -80,6 +80,28 @@ def account_argument(*, required: bool = False) -> Callable[[_F], _F]:
     )
 
 
+def since_option() -> Callable[[_F], _F]:
+    """Add --since: where a list of what happened begins."""
+    return click.option(
+        "--since",
+        metavar="TIME|ID",
+        callback=_read_since,
+        help="only later ones: an id, a time, or 10m, 2h, 3d",
+    )
+
+
+def _read_since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | str | None:
+    if value is None:
+        return None
+    from towerctl.text import now, parse_since
+
+    try:
+        return parse_since(value, at=now())
+    except ValueError:
+        hint = "an id (4711), how long ago (10m, 2h, 3d), or a time (2026-01-31T12:00:00Z)"
+        raise Failure("usage", f"--since cannot be {value!r}", hint=hint) from None
+
+
 def write_options(owner: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
     """Write the help of a command's options in two sections."""
     help_option = owner.get_help_option(ctx)

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from towerctl.exits import DONE, Failure, cannot_write
@@ -50,12 +50,13 @@ class Cell:
 
 
 class Line:
-    """One line of text."""
+    """One line of text, with a style that a live picture shows."""
 
-    __slots__ = ("text",)
+    __slots__ = ("style", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, style: str = "") -> None:
         self.text = text
+        self.style = style
 
 
 class Note:
@@ -158,6 +159,7 @@ class Screen:
         self._settings = settings
         self._environment = environment
         self._progress_shown = False
+        self._is_silent = False
 
     # -- results ------------------------------------------------------------------------------------------
 
@@ -246,7 +248,16 @@ class Screen:
     @property
     def is_chatty(self) -> bool:
         """Whether notes are wanted at all."""
-        return not self._settings.quiet and not self._settings.as_json
+        return not (self._settings.quiet or self._settings.as_json or self._is_silent)
+
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """Say nothing but failures as long as the block lasts: the terminal shows a picture."""
+        self._is_silent = True
+        try:
+            yield
+        finally:
+            self._is_silent = False
 
     def note(self, text: str) -> None:
         """Tell the person something, unless --quiet or --json."""
@@ -259,7 +270,7 @@ class Screen:
 
     def trace(self, text: str) -> None:
         """Tell what goes on inside; for --verbose."""
-        if self._settings.verbose:
+        if self._settings.verbose and not self._is_silent:
             self._write_error(f"towerctl: {printable(text)}\n")
 
     def report(self, failure: Failure) -> None:
@@ -305,17 +316,48 @@ class Screen:
 
     # -- terminals ----------------------------------------------------------------------------------------
 
+    @property
+    def can_draw(self) -> bool:
+        """Whether standard output is a terminal that takes more than lines."""
+        return is_terminal(sys.stdout) and self._environment.get("TERM") != "dumb"
+
+    def size(self) -> tuple[int, int]:
+        """Return the terminal's columns and rows."""
+        size = self._console().size
+        return size.width, size.height
+
+    def picture(self, blocks: Sequence[Line | Table], width: int) -> list[str]:
+        """Return blocks as lines of a terminal, none wider than that."""
+        from rich.text import Text
+
+        console = self._console(width)
+        with console.capture() as capture:
+            for block in blocks:
+                if isinstance(block, Table):
+                    _decorated_table(block, console)
+                else:
+                    line = Text(printable(block.text), style=block.style)
+                    console.print(line, no_wrap=True, overflow="ellipsis")
+        return capture.get().splitlines()
+
     def _clear(self) -> None:
-        if is_terminal(sys.stdout) and self._environment.get("TERM") != "dumb":
+        if self.can_draw:
             self.write("\x1b[H\x1b[2J")
 
-    def _write_decorated(self, block: Table | Fields) -> None:
+    def _console(self, width: int | None = None) -> Console:
         from rich.console import Console
 
         use_color = not self._settings.no_color and not self._environment.get("NO_COLOR")
-        console = Console(
-            file=sys.stdout, color_system="auto" if use_color else None, highlight=False, markup=False
+        return Console(
+            file=sys.stdout,
+            color_system="auto" if use_color else None,
+            highlight=False,
+            markup=False,
+            width=width,
         )
+
+    def _write_decorated(self, block: Table | Fields) -> None:
+        console = self._console()
         with console.capture() as capture:
             if isinstance(block, Table):
                 _decorated_table(block, console)

@@ -116,6 +116,21 @@ class Transition(TypedDict):
     reason: str | None
 
 
+class Audit(TypedDict):
+    """Who did what to which account, and how it went."""
+
+    id: int
+    time: str
+    user: str
+    uid: int | None
+    pid: int | None
+    source: str
+    action: str
+    account: AccountRef | None
+    result: str
+    detail: str | None
+
+
 class ApiVersion(TypedDict):
     """Version of the RPC contract."""
 
@@ -202,6 +217,7 @@ class AddResult(TypedDict):
     account: Account
     created: bool
     code: NotRequired[str | None]
+    code_expires_at: NotRequired[str | None]
 
 
 class PairResult(TypedDict):
@@ -251,3 +267,9 @@ class EventsResult(TypedDict):
     """Events, oldest first."""
 
     events: list[Event]
+
+
+class AuditResult(TypedDict):
+    """Audit rows, oldest first."""
+
+    audits: list[Audit]

@@ -6,20 +6,17 @@ that was asked for, and nowhere else.
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from towerctl.exits import Failure, Signalled
+from towerctl.exits import Failure
 from towerctl.options import MAX_TIMEOUT_SECONDS
 from towerctl.output import Block, Clear, Note, Raw, Result, Stream
+from towerctl.signals import ending_signals_raise
 from towerctl.views import state_words
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from towerctl import results
     from towerctl.app import App
     from towerctl.client import Client
@@ -39,6 +36,12 @@ _SCANNED_STATES = frozenset({"authenticated", "connecting", "connected", "reconn
 _WAITING_STATES = frozenset({"pairing", "authenticated"})
 _FINISHING_STATES = frozenset({"connecting", "reconnecting"})
 _WAITED_FOR = ("connected", "failed", "pairing", "stopped", "unpaired")
+
+_WAITING_PAGE = b"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Link this phone</title>
+<meta http-equiv="refresh" content="1"></head>
+<body><p>The next QR is on its way.</p></body></html>
+"""
 
 
 class Picture:
@@ -74,6 +77,16 @@ class Picture:
         """Write the file, if one is wanted."""
         if self.file is not None:
             self.file.write(payload(qr))
+
+    def pause(self) -> None:
+        """Take an expired QR away while the attempt goes on."""
+        if self.file is None or self._keep:
+            return
+        if self.rendering["format"] == "html":
+            # A browser that finds no page does not come back by itself.
+            self.file.write(_WAITING_PAGE)
+        else:
+            self.file.remove()
 
     def withdraw(self) -> None:
         """Remove the file, unless it is to be kept."""
@@ -121,7 +134,7 @@ def _first(app: App, client: Client, account: str | None, picture: Picture) -> r
 
 
 def _follow(app: App, client: Client, account: str | None, picture: Picture) -> Generator[results.QrResult]:
-    with _ending_signals_raise():
+    with ending_signals_raise():
         try:
             yield from _rotations(app, client, account, picture)
         finally:
@@ -146,7 +159,7 @@ def _rotations(
         elif state == "pairing":
             if valid_until is not None and time.monotonic() >= valid_until:
                 valid_until = None
-                picture.withdraw()
+                picture.pause()
                 app.screen.note("the QR has expired; waiting for the next")
         elif state == "authenticated" or state in _FINISHING_STATES:
             valid_until = None
@@ -218,28 +231,3 @@ def _news(account: results.Account, *, follows: bool) -> Sequence[Block]:
     return [
         Note(f"already scanned, {account['state']}; next: towerctl wait {account['name']} --for connected")
     ]
-
-
-@contextmanager
-def _ending_signals_raise() -> Iterator[None]:
-    """Turn the first signal that would end the process into an exception; the clean-up is not disturbed.
-
-    A signal that was ignored when the process began (nohup) stays so.
-    """
-    is_ending = False
-
-    def end(number: int, _: FrameType | None) -> None:
-        nonlocal is_ending
-        if not is_ending:
-            is_ending = True
-            raise Signalled(number)
-
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

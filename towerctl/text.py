@@ -6,6 +6,7 @@ The one rule: nothing that the daemon or the command line sent reaches a termina
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from math import ceil
 
 # Not printable by Python's reckoning, and harmless all the same: spaces, and the joiners inside emoji and
 # of Persian and Indic scripts.
@@ -79,6 +80,24 @@ def duration(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600}h"
     return f"{whole // 86400}d"
+
+
+def countdown(seconds: float) -> str:
+    """Write how long there is left to the second: 0:14, 3:05, 1:02:03."""
+    # Rounded up: 0:00 is when it is over.
+    whole = max(0, ceil(seconds))
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02}"
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def seconds_until(time: str, *, at: datetime) -> float | None:
+    """Return how far ahead a time of the wire lies; None when it is not a time."""
+    try:
+        return (parse_time(time) - at).total_seconds()
+    except ValueError:
+        return None
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -6,12 +6,13 @@ where or how they are written.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from towerctl.output import STATE_STYLES, Block, Cell, Fields, Line, Note, Table
-from towerctl.text import age, duration, now, size
+from towerctl.text import age, duration, now, seconds_until, size
 
 if TYPE_CHECKING:
     from towerctl import results
@@ -38,24 +39,33 @@ def accounts_table(answer: results.AccountsResult) -> list[Block]:
     if not accounts:
         return [Note("no accounts"), Note("hint: towerctl add NAME")]
     at = now()
-    names = [account["name"] for account in accounts]
     rows = [
         [
-            # Two owners may use one name; owner/name is how an administrator tells them apart.
-            Cell(name if names.count(name) == 1 else f"{account['owner']}/{name}", "bold"),
-            _state(account["state"]),
+            Cell(name, "bold"),
+            state_cell(account["state"]),
             Cell(_detail(account)),
             Cell(age(account["since"], at=at)),
             Cell(account["jid"] or NONE),
+            Cell("yes" if account["primary"] else "no"),
             Cell(title(account)),
         ]
-        for name, account in zip(names, accounts, strict=True)
+        for name, account in zip(shown_names(accounts), accounts, strict=True)
     ]
-    columns = ["NAME", "STATE", "DETAIL", "SINCE", "JID", "TITLE"]
+    columns = ["NAME", "STATE", "DETAIL", "SINCE", "JID", "PRIMARY", "TITLE"]
     return [Table(columns, rows, shrinkable=["TITLE", "JID", "DETAIL", "NAME"])]
 
 
-def _state(state: str) -> Cell:
+def shown_names(accounts: Sequence[results.Account]) -> list[str]:
+    """Return the accounts' names; two owners may use one, and owner/name tells them apart."""
+    count = Counter(account["name"] for account in accounts)
+    return [
+        account["name"] if count[account["name"]] == 1 else f"{account['owner']}/{account['name']}"
+        for account in accounts
+    ]
+
+
+def state_cell(state: str) -> Cell:
+    """Return a state in its colour."""
     return Cell(state, STATE_STYLES.get(state, ""))
 
 
@@ -79,7 +89,7 @@ def account_page(answer: results.AccountHistoryResult) -> list[Block]:
     for name, value in account.items():
         label = _label(name)
         if name == "state":
-            rows.append((label, _state(str(value))))
+            rows.append((label, state_cell(str(value))))
         elif isinstance(value, dict):
             rows.extend(_inner_fields(label, value, at))
         else:
@@ -122,7 +132,12 @@ def _time(value: str, at: datetime) -> str:
 
 def _history_table(history: Sequence[results.Transition]) -> Table:
     rows = [
-        [Cell(step["time"]), _state(step["old"] or NONE), _state(step["new"]), Cell(step["reason"] or NONE)]
+        [
+            Cell(step["time"]),
+            state_cell(step["old"] or NONE),
+            state_cell(step["new"]),
+            Cell(step["reason"] or NONE),
+        ]
         for step in history
     ]
     return Table(["TIME", "OLD", "NEW", "REASON"], rows)
@@ -153,7 +168,13 @@ def renamed(answer: results.AccountResult) -> list[Block]:
     return [Line(f"{account['name']}: renamed (id {account['id']})")]
 
 
-def added(answer: results.AddResult) -> list[Block]:
+def made_primary(answer: results.AccountResult) -> list[Block]:
+    """`primary`: which account it is now."""
+    account = answer["account"]
+    return [Line(f"{account['name']}: primary account of {account['owner']}")]
+
+
+def added(answer: results.AddResult, *, phone: str | None = None) -> list[Block]:
     """`add`: the account, and what comes next."""
     account = answer["account"]
     what = "added" if answer["created"] else "exists"
@@ -161,32 +182,52 @@ def added(answer: results.AddResult) -> list[Block]:
     blocks: list[Block] = [Line(line)]
     code = answer.get("code")
     if code:
-        return blocks + _code_blocks(account, code, None)
+        return blocks + _code_blocks(account, code, answer.get("code_expires_at"), phone)
     if account["state"] in {"pairing", "unpaired"}:
-        blocks.append(Note(f"next: towerctl qr {account['name']} -o qr.png"))
+        by_code = f"towerctl pair {account['name']} --phone {phone}"
+        blocks.append(Note(f"next: {by_code if phone else _by_qr(account)}"))
     return blocks
 
 
-def pairing_begun(answer: results.PairResult) -> list[Block]:
+def pairing_begun(answer: results.PairResult, *, phone: str | None = None) -> list[Block]:
     """`pair`: the attempt, the code if there is one, and what comes next."""
     account = answer["account"]
     blocks: list[Block] = [Line(f"{account['name']}: {state_words(account)}")]
     code = answer.get("code")
     if code:
-        return blocks + _code_blocks(account, code, answer.get("code_expires_at"))
-    return [*blocks, Note(f"next: towerctl qr {account['name']} -o qr.png")]
+        return blocks + _code_blocks(account, code, answer.get("code_expires_at"), phone)
+    return [*blocks, Note(f"next: {_by_qr(account)}")]
 
 
-def _code_blocks(account: results.Account, code: str, expires_at: str | None) -> list[Block]:
-    until = f" (until {expires_at})" if expires_at else ""
+def _by_qr(account: results.Account) -> str:
+    return f"towerctl qr {account['name']} -o qr.png"
+
+
+def _code_blocks(
+    account: results.Account, code: str, expires_at: str | None, phone: str | None
+) -> list[Block]:
+    again = f"; the current one: towerctl pair {account['name']} --phone {phone}" if phone else ""
     return [
-        Line(f"code: {code}"),
+        Line(f"code: {_grouped(code)}"),
         Note(
             "on the phone: WhatsApp > Linked devices > Link a device > Link with phone number instead, "
-            f"then type the code{until}"
+            "then type the code"
         ),
+        *([Note(f"valid until {expires_at}{_left(expires_at)}")] if expires_at else []),
+        Note(f"when it expires a new code is asked for by itself{again}"),
         Note(f"next: towerctl wait {account['name']} --for connected"),
     ]
+
+
+def _grouped(code: str) -> str:
+    """Return a pairing code as the phone shows it: ABCD-EFGH."""
+    bare = code.replace("-", "")
+    return f"{bare[:4]}-{bare[4:]}" if len(bare) == 8 else code
+
+
+def _left(expires_at: str) -> str:
+    seconds = seconds_until(expires_at, at=now())
+    return f" ({duration(seconds)} left)" if seconds is not None and seconds > 0 else ""
 
 
 def unpaired(answer: results.AccountResult) -> list[Block]:
@@ -245,11 +286,52 @@ def events(answer: results.EventsResult) -> list[Block]:
     return [block for event in answer["events"] for block in event_line(event)] or [Note("no events")]
 
 
+def audit_table(answer: results.AuditResult) -> list[Block]:
+    """`audit`: a row each, the oldest first."""
+    if not answer["audits"]:
+        return [Note("nothing was done")]
+    rows = [
+        [
+            Cell(audit["time"]),
+            Cell(audit["user"]),
+            Cell(audit["source"]),
+            Cell(audit["action"]),
+            Cell(audit["account"]["name"] if audit["account"] else NONE, "bold"),
+            Cell(audit["result"], "green" if audit["result"] == "done" else "red"),
+            Cell(audit["detail"] or NONE),
+        ]
+        for audit in answer["audits"]
+    ]
+    columns = ["TIME", "USER", "SOURCE", "ACTION", "ACCOUNT", "RESULT", "DETAIL"]
+    return [Table(columns, rows, shrinkable=["DETAIL", "ACCOUNT", "USER"])]
+
+
+def released(fleet: results.FleetStatus) -> list[Block]:
+    """`release`: how many go on that were held."""
+    if fleet["state"] == "closed":
+        return [Line("nothing was held")]
+    canary = f"{fleet['canary']} tries now, " if fleet["canary"] else ""
+    held = "1 account goes" if fleet["held"] == 1 else f"{fleet['held']} accounts go"
+    return [Line(f"released: {canary}{held} on (held because of {fleet['cause']})")]
+
+
+def fleet_words(fleet: results.FleetStatus) -> str:
+    """Return why accounts are held, how many, and who tries for them."""
+    waits = "1 account waits" if fleet["held"] == 1 else f"{fleet['held']} accounts wait"
+    canary = f", {fleet['canary']} tries first" if fleet["canary"] else ""
+    since = f", since {age(fleet['since'], at=now())}" if fleet["since"] else ""
+    return f"held back: {fleet['cause'] or fleet['state']}{since}, {waits}{canary}"
+
+
+def starting_words(starting: results.Starting) -> str | None:
+    """Return how far the start is; None when it is over."""
+    return f"{starting['done']}/{starting['total']} up" if starting["done"] < starting["total"] else None
+
+
 def daemon_page(answer: results.StatusResult) -> list[Block]:
     """`status`: the daemon at a glance."""
     counts = {state: count for state, count in answer["accounts"].items() if count}
     accounts = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"
-    starting = answer["starting"]
     rows = [
         ("towerd", Cell(f"{answer['version']}, pid {answer['pid']}")),
         ("up", Cell(f"{duration(answer['uptime_seconds'])}, since {answer['started_at']}")),
@@ -257,17 +339,16 @@ def daemon_page(answer: results.StatusResult) -> list[Block]:
         ("state directory", Cell(answer["state_dir"])),
         ("registry", Cell(answer["registry"])),
     ]
-    fleet = answer["fleet"]
-    if fleet["state"] != "closed":
-        words = f"held back: {fleet['cause'] or fleet['state']}, {fleet['held']} accounts wait"
-        canary = f", {fleet['canary']} tries first" if fleet["canary"] else ""
-        rows.append(("fleet", Cell(words + canary, "yellow")))
-    if starting["done"] < starting["total"]:
-        rows.append(("starting", Cell(f"{starting['done']} of {starting['total']}", "cyan")))
+    if answer["fleet"]["state"] != "closed":
+        rows.append(("fleet", Cell(fleet_words(answer["fleet"]), "yellow")))
+    if progress := starting_words(answer["starting"]):
+        rows.append(("starting", Cell(progress, "cyan")))
     rows += [("problem", Cell(problem, "bold red")) for problem in answer["problems"]]
     blocks: list[Block] = [Fields(rows)]
     if answer["workers"]:
         blocks += [Line(""), _workers_table(answer["workers"])]
+    if answer["fleet"]["state"] != "closed":
+        blocks.append(Note("hint: to let them go on now: towerctl release"))
     return blocks
 
 

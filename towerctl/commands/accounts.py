@@ -1,8 +1,9 @@
-"""`list`, `show`, `add`, `rename`, `remove`: the accounts themselves."""
+"""`list`, `show`, `add`, `rename`, `primary`, `remove`: the accounts themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import click
 
@@ -50,6 +51,7 @@ def show(app: App, *, account: str | None) -> Result:
     examples=[
         'towerctl add shop --display-name "Shop Berlin"',
         "towerctl add shop --qr",
+        "towerctl add shop --phone +4915112345678",
         "towerctl add shop --if-absent --no-pair",
     ],
 )
@@ -83,16 +85,17 @@ def add(
             "usage", "--qr and --json both want standard output", hint="towerctl add, then towerctl qr --json"
         )
     client = app.connect()
-    answer = client.account_add(
-        name,
-        display_name=display_name,
-        pair=not no_pair,
-        phone=phone,
-        expect_phone=expect_phone,
-        if_absent=if_absent,
-    )
+    with app.waiting(client, "waiting for the code") if phone is not None else nullcontext():
+        answer = client.account_add(
+            name,
+            display_name=display_name,
+            pair=not no_pair,
+            phone=phone,
+            expect_phone=expect_phone,
+            if_absent=if_absent,
+        )
     if not show_qr or answer["account"]["state"] not in {"pairing", "unpaired"}:
-        return Result(answer, views.added)
+        return Result(answer, lambda document: views.added(document, phone=phone))
     from towerctl.scan import Picture, show_once
 
     app.screen.render(Result(answer, lambda document: views.added(document)[:1]))
@@ -110,15 +113,26 @@ def rename(app: App, *, names: tuple[str, ...]) -> Result:
     """
     match names:
         case (account, name):
-            return Result(app.connect().account_rename(account, name), views.renamed)
+            return Result(app.connect().account_set(account, name=name), views.renamed)
         case (name,):
-            return Result(app.connect().account_rename(None, name), views.renamed)
+            return Result(app.connect().account_set(None, name=name), views.renamed)
         case ():
             raise Failure("usage", "missing argument NAME", hint="towerctl rename --help")
         case _:
             raise Failure(
                 "usage", "too many arguments: ACCOUNT and NAME are all", hint="towerctl rename --help"
             )
+
+
+@command("primary", examples=["towerctl primary shop"])
+@account_argument()
+@click.pass_obj
+def primary(app: App, *, account: str | None) -> Result:
+    """Make an account the primary one of its owner.
+
+    The one that was primary before is so no longer.
+    """
+    return Result(app.connect().account_set(account, primary=True), views.made_primary)
 
 
 @command("remove", examples=["towerctl remove shop", "towerctl remove shop --yes --if-present"])

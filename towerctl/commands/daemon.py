@@ -1,4 +1,4 @@
-"""`status`, `version`, `rpc`: the daemon itself, and talking to it bare."""
+"""`status`, `release`, `version`, `rpc`: the daemon itself, and talking to it bare."""
 
 from __future__ import annotations
 
@@ -24,6 +24,20 @@ _VERSION_TIMEOUT_SECONDS = 5.0
 def status(app: App) -> Result:
     """Show the daemon at a glance."""
     return Result(app.connect().daemon_status(), views.daemon_page)
+
+
+@command("release", examples=["towerctl release"])
+@click.pass_obj
+def release(app: App) -> Result:
+    """Let accounts go on that are held back.
+
+    When WhatsApp refuses many accounts at once, towerd lets one try and holds the others. This ends it by
+    hand. Exits 0 also when nothing was held.
+    """
+    client = app.connect()
+    # The answer tells how it is afterwards; who goes on is known before only.
+    before = None if app.settings.as_json else client.daemon_status()["fleet"]
+    return Result(client.daemon_release(), lambda _: views.released(before) if before else [])
 
 
 @command(

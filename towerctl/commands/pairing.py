@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import click
 
 from towerctl import views
@@ -12,7 +14,14 @@ from towerctl.options import account_argument, command
 from towerctl.output import Result
 
 
-@command("pair", examples=["towerctl pair shop", "towerctl pair shop --new-phone"])
+@command(
+    "pair",
+    examples=[
+        "towerctl pair shop",
+        "towerctl pair shop --phone +4915112345678",
+        "towerctl pair shop --new-phone",
+    ],
+)
 @account_argument()
 @click.option("--phone", metavar="NUMBER", help="get a code to type on this phone, instead of a QR")
 @click.option("--new-phone", is_flag=True, help="take another phone than the one linked before")
@@ -20,9 +29,13 @@ from towerctl.output import Result
 def pair(app: App, *, account: str | None, phone: str | None, new_phone: bool) -> Result:
     """Begin a new pairing attempt.
 
-    `towerctl qr` then shows the QR; with --phone a code is printed instead.
+    `towerctl qr` then shows the QR; with --phone a code to type on the phone is printed instead. A code that
+    expires is replaced by itself, and the same command prints the one that is valid.
     """
-    return Result(app.connect().account_pair(account, phone=phone, new_phone=new_phone), views.pairing_begun)
+    client = app.connect()
+    with app.waiting(client, "waiting for the code") if phone is not None else nullcontext():
+        answer = client.account_pair(account, phone=phone, new_phone=new_phone)
+    return Result(answer, lambda document: views.pairing_begun(document, phone=phone))
 
 
 @command("unpair", examples=["towerctl unpair shop --yes"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from tests.unit.towerctl.fake_daemon import (
     pairing_account,
     qr,
 )
+from towerctl.text import format_time, now
 
 OnTerminal = Callable[..., Terminal]
 
@@ -112,12 +115,38 @@ def test_add_if_absent_finds_what_is_there(tower: Tower, daemon: FakeDaemon) -> 
     assert daemon.asked("account.qr") == []
 
 
-def test_add_with_a_phone_prints_the_code(tower: Tower, daemon: FakeDaemon) -> None:
-    daemon.prepare("account.add", {"account": pairing_account(), "created": True, "code": "ABCD-1234"})
-    ran = tower("add", "shop", "--phone", "+491")
-    assert "code: ABCD-1234\n" in ran.out
-    assert "Link with phone number" in ran.err
-    assert "ABCD" not in ran.err
+@pytest.mark.parametrize("verb", ["add", "pair"])
+@pytest.mark.parametrize("code", ["ABCD-1234", "ABCD1234"])
+def test_a_code_is_printed_with_what_to_do_with_it(
+    tower: Tower, daemon: FakeDaemon, verb: str, code: str
+) -> None:
+    expires_at = format_time(now() + timedelta(seconds=150))
+    answer = {"account": pairing_account(), "code": code, "code_expires_at": expires_at}
+    daemon.prepare(f"account.{verb}", answer | ({"created": True} if verb == "add" else {}))
+    ran = tower(verb, "shop", "--phone", "+491")
+    assert ran.out.splitlines()[1:] == ["code: ABCD-1234"]
+    assert ran.err.splitlines() == [
+        "on the phone: WhatsApp > Linked devices > Link a device > Link with phone number instead, "
+        "then type the code",
+        f"valid until {expires_at} (2m left)",
+        "when it expires a new code is asked for by itself; the current one: towerctl pair shop --phone +491",
+        "next: towerctl wait shop --for connected",
+    ]
+    assert daemon.asked(f"account.{verb}")[0]["phone"] == "+491"
+    assert tower(verb, "shop", "--phone", "+491", "--json").json["code"] == code
+
+
+def test_add_of_what_is_there_says_how_to_get_the_code(tower: Tower, daemon: FakeDaemon) -> None:
+    daemon.prepare("account.add", {"account": pairing_account(), "created": False})
+    ran = tower("add", "shop", "--if-absent", "--phone", "+491")
+    assert ran.err == "next: towerctl pair shop --phone +491\n"
+
+
+def test_waiting_for_a_code_is_shown_on_a_terminal(terminal: OnTerminal, daemon: FakeDaemon) -> None:
+    daemon.prepare("account.pair", error("pairing-timeout", "no pairing code for shop yet", hint="qr"))
+    running = terminal("pair", "shop", "--phone", "+491")
+    assert "waiting for the code …" in running.read_all()
+    assert running.process.returncode == 7
 
 
 def test_add_with_qr_draws_it(tower: Tower, daemon: FakeDaemon) -> None:
@@ -143,6 +172,22 @@ def test_rename_with_and_without_the_account(tower: Tower, daemon: FakeDaemon) -
     assert tower("rename", "shop", "new").out == "new: renamed (id id-shop)\n".replace("id-shop", "id-new")
     tower("rename", "new")
     assert daemon.asked("account.set") == [{"account": "shop", "name": "new"}, {"name": "new"}]
+
+
+def test_primary_makes_an_account_the_primary_one(tower: Tower, daemon: FakeDaemon) -> None:
+    daemon.prepare("account.set", {"account": account()})
+    assert tower("primary", "shop").out == "shop: primary account of root\n"
+    tower("primary", "--json")
+    assert daemon.asked("account.set") == [{"account": "shop", "primary": True}, {"primary": True}]
+
+
+def test_the_primary_account_is_marked(tower: Tower, daemon: FakeDaemon) -> None:
+    daemon.prepare("account.list", accounts([account("a"), account("b", primary=False)]))
+    header, *lines = tower("list").out.splitlines()
+    column = header.split().index("PRIMARY")
+    assert [line.split()[column] for line in lines] == ["yes", "no"]
+    daemon.prepare("account.get", {"account": account(), "history": []})
+    assert re.search("^primary: +yes$", tower("show").out, re.MULTILINE)
 
 
 # -- start, stop, restart ----------------------------------------------------------------------------------
@@ -332,13 +377,6 @@ def test_pair_begins_an_attempt(tower: Tower, daemon: FakeDaemon) -> None:
     ran = tower("pair", "shop", "--new-phone")
     assert (ran.out, ran.err) == ("shop: pairing\n", "next: towerctl qr shop -o qr.png\n")
     assert daemon.asked("account.pair") == [{"account": "shop", "new_phone": True}]
-    daemon.prepare(
-        "account.pair",
-        {"account": pairing_account(), "code": "ABCD-1234", "code_expires_at": "2026-01-01T00:03:00.000Z"},
-    )
-    ran = tower("pair", "shop", "--phone", "+491")
-    assert "code: ABCD-1234\n" in ran.out
-    assert "until 2026-01-01T00:03:00.000Z" in ran.err
 
 
 def test_wait_sends_states_and_limit(tower: Tower, daemon: FakeDaemon) -> None:
@@ -414,8 +452,86 @@ def test_status_at_a_glance(tower: Tower, daemon: FakeDaemon) -> None:
     )
     out = tower("status").out
     assert "held back: unlink-wave, 7 accounts wait, shop tries first" in out
-    assert "1 of 3" in out
+    assert "1/3 up" in out
     assert "disk full" in out
+    assert "towerctl release" in tower("status").err
+
+
+FLEET_CLOSED = {"state": "closed", "cause": None, "canary": None, "held": 0, "since": None}
+
+
+@pytest.mark.parametrize(
+    ("fleet", "said"),
+    [
+        (FLEET_CLOSED, "nothing was held\n"),
+        (
+            {"state": "open", "cause": "client-outdated", "canary": "shop", "held": 7, "since": None},
+            "released: shop tries now, 7 accounts go on (held because of client-outdated)\n",
+        ),
+        (
+            {"state": "open", "cause": "unlink-wave", "canary": None, "held": 1, "since": None},
+            "released: 1 account goes on (held because of unlink-wave)\n",
+        ),
+    ],
+)
+def test_release_says_how_many_go_on(
+    tower: Tower, daemon: FakeDaemon, fleet: dict[str, Any], said: str
+) -> None:
+    daemon.prepare("daemon.status", status_answer(fleet=fleet))
+    daemon.prepare("daemon.release", status_answer())
+    ran = tower("release")
+    assert (ran.status, ran.out, ran.err) == (0, said, "")
+    assert tower("release", "--json").json == status_answer()
+    assert len(daemon.asked("daemon.release")) == 2
+
+
+# -- audit -------------------------------------------------------------------------------------------------
+
+
+def audit_row(number: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": number,
+        "time": "2026-01-01T00:00:00.000Z",
+        "user": "root",
+        "uid": 0,
+        "pid": 4711,
+        "source": "cli",
+        "action": "account.stop",
+        "account": {"id": "id-shop", "name": "shop"},
+        "result": "done",
+        "detail": None,
+    } | changes
+
+
+def test_audit_is_a_table(tower: Tower, daemon: FakeDaemon) -> None:
+    rows = [
+        audit_row(1),
+        audit_row(2, source="phone", action="paired", detail="by \x1b[31m phone"),
+        audit_row(3, action="daemon.release", account=None, result="wrong-state"),
+    ]
+    daemon.prepare("audit.list", {"audits": rows})
+    lines = tower("audit").out.splitlines()
+    assert lines[0].split() == ["TIME", "USER", "SOURCE", "ACTION", "ACCOUNT", "RESULT", "DETAIL"]
+    assert lines[1].split()[1:] == ["root", "cli", "account.stop", "shop", "done", "-"]
+    assert lines[2].endswith("by \\x1b[31m phone")
+    assert lines[3].split()[4:6] == ["-", "wrong-state"]
+    assert tower("audit", "--json").json == {"audits": rows}
+    daemon.prepare("audit.list", {"audits": []})
+    assert (tower("audit").out, tower("audit").err) == ("", "nothing was done\n")
+
+
+def test_audit_asks_for_what_is_wanted(tower: Tower, daemon: FakeDaemon) -> None:
+    daemon.prepare("audit.list", {"audits": []})
+    tower("audit")
+    tower("audit", "--since", "7", "--account", "shop", "--action", "a", "--action", "b", "--limit", "5")
+    tower("audit", "--since", "2026-01-01T00:00:00Z")
+    assert daemon.asked("audit.list") == [
+        {},
+        {"since": 7, "account": "shop", "actions": ["a", "b"], "limit": 5},
+        {"since": "2026-01-01T00:00:00.000Z"},
+    ]
+    assert tower("audit", "--limit", "0").status == 2
+    assert tower("audit", "--since", "yesterday").status == 2
 
 
 def test_version_of_both_sides(tower: Tower, daemon: FakeDaemon) -> None:

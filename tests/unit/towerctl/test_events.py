@@ -81,7 +81,7 @@ def test_following_goes_on_after_a_restart(daemon: FakeDaemon, command: Callable
             daemon.connections[0].notify(event(41, new="connected"))
             assert " 41  session.state" in running.stdout.readline()
             daemon.close()
-            assert running.stderr.readline() == "towerd closed the connection; connecting again\n"
+            assert running.stderr.readline() == "towerd closed the connection; waiting for towerd …\n"
             daemon.listen()
             assert daemon.wait_for_request("event.subscribe", 2)["since"] == 41
             assert running.stderr.readline() == "connected again\n"

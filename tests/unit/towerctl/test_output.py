@@ -29,7 +29,7 @@ def several() -> dict[str, object]:
 def test_the_columns_in_a_pipe_are_aligned_and_plain(tower: Tower, daemon: FakeDaemon) -> None:
     daemon.prepare("account.list", several())
     lines = tower("list").out.splitlines()
-    assert lines[0].split() == ["NAME", "STATE", "DETAIL", "SINCE", "JID", "TITLE"]
+    assert lines[0].split() == ["NAME", "STATE", "DETAIL", "SINCE", "JID", "PRIMARY", "TITLE"]
     assert [line[lines[0].index("STATE") :].split()[0] for line in lines[1:]] == [
         "connected",
         "pairing",
@@ -46,7 +46,7 @@ def test_a_terminal_has_the_same_columns_with_colours(terminal: OnTerminal, daem
     assert "\x1b[32mconnected" in screen
     assert "\x1b[1;31mfailed" in screen
     lines = ANSI.sub("", screen).splitlines()
-    assert lines[0].split() == ["NAME", "STATE", "DETAIL", "SINCE", "JID", "TITLE"]
+    assert lines[0].split() == ["NAME", "STATE", "DETAIL", "SINCE", "JID", "PRIMARY", "TITLE"]
     assert lines[3].split()[:3] == ["bot", "failed", "banned"]
 
 

@@ -35,7 +35,7 @@ def test_a_method_of_the_client_is_one_of_the_wire(name: str) -> None:
     if name == "call_each":
         return
     family, verb = name.split("_", 1)
-    method = methods.METHODS[f"{family}.{'set' if verb == 'rename' else verb}"]
+    method = methods.METHODS[f"{family}.{verb}"]
     assert inspect.signature(getattr(Client, name)).return_annotation == f"results.{method.result.__name__}"
 
 
