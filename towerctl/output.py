@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _GAP = "  "
 _SHRINK_TO = 8
+_USUAL_SIZE = (80, 24)
 
 STATE_STYLES = {
     "connected": "green",
@@ -322,9 +323,12 @@ class Screen:
         return is_terminal(sys.stdout) and self._environment.get("TERM") != "dumb"
 
     def size(self) -> tuple[int, int]:
-        """Return the terminal's columns and rows."""
-        size = self._console().size
-        return size.width, size.height
+        """Return the terminal's columns and rows as they are now; the environment's do not follow it."""
+        try:
+            size = os.get_terminal_size(sys.stdout.fileno())
+        except OSError:
+            return _USUAL_SIZE
+        return size if size.columns and size.lines else _USUAL_SIZE
 
     def picture(self, blocks: Sequence[Line | Table], width: int) -> list[str]:
         """Return blocks as lines of a terminal, none wider than that."""

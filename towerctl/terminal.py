@@ -77,7 +77,7 @@ class Terminal:
         # The last column stays free: erasing the rest of a line that is full would erase its end.
         lines = self._screen.picture(blocks, columns - 1)[:rows]
         # Overwritten line by line: a picture that is erased first flickers.
-        self._screen.write("\x1b[H" + "\x1b[K\r\n".join(lines) + "\x1b[K\x1b[J")
+        self._screen.write("\x1b[H" + "\x1b[K\n".join(lines) + "\x1b[K\x1b[J")
         self._screen.flush()
 
     def keys(self) -> str:
