@@ -63,18 +63,19 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
-        connection = Connection(reader, writer, self._services)
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task of our own: asyncio's would log its cancellation, at each orderly end, as an error.
+        task = asyncio.create_task(self._serve(Connection(reader, writer, self._services)))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, connection: Connection) -> None:
         try:
             await connection.serve()
-        except asyncio.CancelledError:
-            pass
         except ConnectionError:
             log.debug("a client hung up")
+        except Exception:
+            log.exception("internal error on a connection")
         finally:
             await connection.close()
 
