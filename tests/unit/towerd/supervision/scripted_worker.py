@@ -88,9 +88,9 @@ class Worker:
                 raise Ended(status)
 
 
-def main() -> int:
+def main(worker: Worker) -> int:
     try:
-        Worker(int(sys.argv[1]), sys.argv[2]).run()
+        worker.run()
     except Ended as end:
         return end.status
     except ConnectionError:
@@ -99,4 +99,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os._exit(main())
+    # Held to the end: the wire closes with the process, as the real worker's does.
+    ours = Worker(int(sys.argv[1]), sys.argv[2])
+    os._exit(main(ours))
