@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from towerctl.options import Settings
 
 _GAP = "  "
-_SHRINK_TO = 8
+# First so far, then further, before columns that a person needs whole lose anything.
+_SHRINK_TO = (8, 3)
 _USUAL_SIZE = (80, 24)
 
 STATE_STYLES = {
@@ -454,11 +455,12 @@ def _decorated_table(table: Table, console: Console) -> None:
     rows = _plain_rows(table.rows)
     widths = [max(map(cell_len, column)) for column in zip(table.columns, *rows, strict=True)]
     excess = sum(widths) + len(_GAP) * (len(widths) - 1) - console.width
-    for name in table.shrinkable:
-        index = table.columns.index(name)
-        less = max(0, min(excess, widths[index] - _SHRINK_TO))
-        widths[index] -= less
-        excess -= less
+    for least in _SHRINK_TO:
+        for name in table.shrinkable:
+            index = table.columns.index(name)
+            less = max(0, min(excess, widths[index] - least))
+            widths[index] -= less
+            excess -= less
     picture = RichTable(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold")
     for name, width in zip(table.columns, widths, strict=True):
         picture.add_column(name, no_wrap=True, overflow="ellipsis", max_width=width)

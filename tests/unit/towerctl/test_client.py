@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -124,3 +126,32 @@ def test_one_account_does_not_keep_another_from_its_turn(daemon: FakeDaemon, tow
         outcomes = list(client.call_each("account.stop", [{"account": str(n)} for n in range(40)]))
     assert [isinstance(one, Failure) for one in outcomes] == [True] * 3 + [False] * 37
     assert [str(n) for n in range(40)] == [asked["account"] for asked in daemon.asked("account.stop")]
+
+
+def test_listening_ends_with_news_with_a_wake_and_with_time(pair: tuple[Client, Peer]) -> None:
+    client, peer = pair
+    assert client.listen(0) == []
+    peer.send({"method": "event", "params": {"x": 1}}, {"method": "event", "params": {"x": 2}})
+    assert [one["params"] for one in client.listen(DEADLINE_SECONDS)] == [{"x": 1}, {"x": 2}]
+    reader, writer = os.pipe()
+    os.write(writer, b"x")
+    began = time.monotonic()
+    assert client.listen(DEADLINE_SECONDS, wake=[reader]) == []
+    assert time.monotonic() - began < DEADLINE_SECONDS / 2
+    os.close(reader)
+    os.close(writer)
+    peer.close()
+    with pytest.raises(Disconnected):
+        client.listen(DEADLINE_SECONDS)
+
+
+def test_what_was_begun_is_taken_when_it_has_come(pair: tuple[Client, Peer]) -> None:
+    client, peer = pair
+    first, second = client.begin("a"), client.begin("b")
+    assert client.take(first) is None
+    peer.send({"id": second, "result": {"b": 1}}, {"id": first, "error": error("not-permitted").to_wire()})
+    client.listen(DEADLINE_SECONDS)
+    assert client.take(second) == {"b": 1}
+    assert client.take(second) is None
+    with pytest.raises(Failure, match="it went wrong"):
+        client.take(first)

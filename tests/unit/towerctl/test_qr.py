@@ -403,6 +403,25 @@ def test_an_expired_qr_is_taken_away_until_the_next_comes(
     assert "the QR has expired; waiting for the next" in err
 
 
+def test_a_page_stays_a_page_until_the_next_qr_comes(
+    following: Follow, attempt: Attempt, tmp_path: Path
+) -> None:
+    path = tmp_path / "qr.html"
+    page = {"format": "html", "media_type": "text/html"}
+    attempt.show(qr("<p>SECRET-1</p>", 1, expires_in_seconds=0.1, **page))
+    running = following("qr", "shop", "--follow", "-o", str(path))
+    wait_until(path.exists)
+    assert path.read_text() == "<p>SECRET-1</p>"
+    wait_until(lambda: "SECRET" not in path.read_text())
+    assert '<meta http-equiv="refresh"' in path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    attempt.show(qr("<p>SECRET-2</p>", 2, **page))
+    wait_until(lambda: path.read_text() == "<p>SECRET-2</p>")
+    attempt.become("connected")
+    running.communicate(timeout=DEADLINE_SECONDS)
+    assert (running.returncode, names(tmp_path)) == (0, [])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("keep", [False, True])
 def test_signals_remove_the_file_unless_it_is_to_be_kept(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from towerctl.text import age, columns_of, duration, parse_since, printable, size
+from towerctl.text import age, columns_of, countdown, duration, parse_since, printable, seconds_until, size
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -94,3 +94,24 @@ def test_since_is_an_id_a_time_or_an_age(text: str, since: int | str) -> None:
 def test_since_is_nothing_else(text: str) -> None:
     with pytest.raises(ValueError):
         parse_since(text, at=AT)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-5, "0:00"),
+        (0, "0:00"),
+        (0.1, "0:01"),
+        (14, "0:14"),
+        (185, "3:05"),
+        (3599.5, "1:00:00"),
+        (3723, "1:02:03"),
+    ],
+)
+def test_countdowns(seconds: float, words: str) -> None:
+    assert countdown(seconds) == words
+
+
+def test_how_far_ahead_a_time_lies() -> None:
+    assert seconds_until("2026-01-01T12:00:30.500Z", at=AT) == 30.5
+    assert seconds_until("soon", at=AT) is None
