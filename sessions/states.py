@@ -113,6 +113,8 @@ TRANSITIONS: dict[State, dict[Trigger, State]] = {
         Trigger.DISCONNECTED: State.RECONNECTING,
         Trigger.LOGGED_OUT: State.LOGGED_OUT,
         Trigger.DEVICE_GONE: State.UNPAIRED,
+        # Scanned, then the line was lost, and only the next login is refused.
+        Trigger.ATTEMPT_OVER: State.UNPAIRED,
     },
     State.LOGGED_OUT: {
         **_EVERYWHERE,
@@ -130,6 +132,7 @@ TRANSITIONS: dict[State, dict[Trigger, State]] = {
         Trigger.PAIR: State.PAIRING,
         Trigger.START_LINKED: State.CONNECTING,
         Trigger.START_UNLINKED: State.UNPAIRED,
+        Trigger.DEVICE_GONE: State.UNPAIRED,
     },
 }
 

@@ -78,7 +78,7 @@ class WorkersConfig(Section, frozen=True, kw_only=True):
     takeover_seconds: Seconds = 600.0
     crash_loop_exits: Count = 10
     crash_loop_seconds: Seconds = 10.0
-    memory_max_mb: Annotated[int, msgspec.Meta(ge=64, le=1_000_000)] = 1024
+    memory_max_mb: Annotated[int, msgspec.Meta(ge=16, le=1_000_000)] = 1024
 
 
 class StartConfig(Section, frozen=True, kw_only=True):

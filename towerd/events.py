@@ -6,6 +6,7 @@ The one rule: a listener that cannot keep up is cut off, never served with a gap
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Sequence
 
 from towerd.accounts.records import EventRecord
@@ -51,7 +52,8 @@ class EventStream:
     """Hands durable events to listeners."""
 
     def __init__(self) -> None:
-        self._listeners: set[Listener] = set()
+        # Weak: a listener whose reader was cancelled before it began is nobody's any more.
+        self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 
     def listen(self) -> Listener:
         """Return a new listener that gets every event from now on."""

@@ -302,7 +302,7 @@ def test_a_slow_server_is_no_fault(linked: Tower, simulator: Simulator) -> None:
 
 
 def test_a_worker_over_its_memory_is_replaced(simulator: Simulator) -> None:
-    with Tower(simulator, config="[workers]\nmemory_max_mb = 64\n") as tower:
+    with Tower(simulator, config="[workers]\nmemory_max_mb = 16\n") as tower:
         tower.link(simulator, "sales", PHONE)
         wait_for_reason(tower, "worker-memory", seconds=30)
 

@@ -165,10 +165,11 @@ class Ledger:
 
             try:
                 await self._on_thread(work)
-            except RegistryError as error:
+            except Exception as error:
                 self._keep(batch)
                 if self.trouble is None:
-                    log.error("the account database cannot be written, trying again: %s", error)
+                    bug = None if isinstance(error, RegistryError) else error
+                    log.error("the account database cannot be written, trying again: %s", error, exc_info=bug)
                 self.trouble = str(error)
                 loop.call_later(_RETRY_SECONDS, self._wake.set)
             else:

@@ -191,6 +191,8 @@ class Connection:
         task = asyncio.create_task(self._guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Cancelled before it began, it would never have been awaited; once it ran, this does nothing.
+        task.add_done_callback(lambda _task: work.close())
         return task.cancel
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:

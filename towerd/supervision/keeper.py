@@ -307,8 +307,16 @@ class Keeper:
             except WorkerEndedError:
                 continue
             except OrderFailedError as error:
-                return LogoutReport(outcome="unknown" if error.timed_out else "failed", detail=str(error))
+                return await self._look_after_logout(error)
             return LogoutReport(outcome="done")
+
+    async def _look_after_logout(self, error: OrderFailedError) -> LogoutReport:
+        """Let the store say how a logout ended that was not answered in time."""
+        if not error.timed_out:
+            return LogoutReport(outcome="failed", detail=str(error))
+        if await self._life.end_worker() is Finding.DEVICE_GONE:
+            return LogoutReport(outcome="done")
+        return LogoutReport(outcome="unknown", detail=str(error))
 
     async def _connect_for_logout(self, deadline: float) -> LogoutReport | None:
         """Start and connect a worker if needed; return how the logout ended when it cannot be asked for."""

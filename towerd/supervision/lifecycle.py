@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +147,7 @@ class Lifecycle:
                 await work()
             except TowerError as error:
                 log.error("%s: %s", self.account.name, error.message)
-            except OSError as error:
+            except (OSError, sqlite3.Error) as error:
                 log.error("%s: the state directory cannot be used: %s", self.account.name, error)
                 self.later("retry", self.config.reconnect.cap_seconds, work)
 
@@ -245,7 +246,7 @@ class Lifecycle:
         if self.fail_if_unusable(finding):
             return
         if finding is Finding.DEVICE_GONE:
-            await self.forget(Trigger.UNPAIR, "logged-out-by-phone")
+            await self.forget(Trigger.DEVICE_GONE, "logged-out-by-phone")
         elif finding is Finding.REFUSED_DEVICE:
             self.account.move(Trigger.START_UNLINKED, None)
             await self.evict()

@@ -309,7 +309,7 @@ class ReportReader:
             self._note_unlink()
             await self._after_logged_out()
         else:
-            await self._life.forget(Trigger.UNPAIR, "logged-out-by-phone")
+            await self._life.forget(Trigger.DEVICE_GONE, "logged-out-by-phone")
 
     async def _after_logged_out(self) -> None:
         """Recorded first, then wiped, then paired anew by itself."""
@@ -360,8 +360,10 @@ class ReportReader:
             self._life.around.auditor.by_itself(
                 "logged-out", self._account.record, source="phone", detail=reason
             )
+            phone = self._account.record.phone or self._account.record.expected_phone
             self._account.note(cause=reason, **NO_DEVICE)
             await self._life.settle_somehow()
+            await self._account.intend(expected_phone=phone)
             await self._life.quiet()
             await asyncio.to_thread(self._carrier.store.renew)
             self._life.around.roster.elect_primary(self._account.record.owner_uid)

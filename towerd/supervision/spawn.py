@@ -6,6 +6,7 @@ of socketpair and output; how the process came to be is nobody else's business.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -45,30 +46,29 @@ class ExecSpawner:
         Raises:
             OSError: the machine has no room for another process.
         """
-        ours, theirs = socket.socketpair()
-        reader, writer = os.pipe()
-        try:
-            process = subprocess.Popen(
-                # -P: a directory `sessions` where towerd happens to be started must not be taken for ours.
-                [sys.executable, "-P", "-m", "sessions.worker", str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=writer,
-                stderr=writer,
-                pass_fds=(theirs.fileno(),),
-                # A session of its own: Ctrl-C at the daemon's terminal is not for workers.
-                start_new_session=True,
-            )
-        except OSError:
-            ours.close()
-            os.close(reader)
-            raise
-        finally:
-            theirs.close()
-            os.close(writer)
-        return Spawned(
-            pid=process.pid,
-            pidfd=os.pidfd_open(process.pid),
-            wire=ours,
-            output=reader,
-            process=process,
+        with contextlib.ExitStack() as undo:
+            ours, theirs = socket.socketpair()
+            undo.callback(ours.close)
+            with theirs:
+                reader, writer = os.pipe()
+                undo.callback(os.close, reader)
+                try:
+                    process = self._exec(theirs.fileno(), writer)
+                finally:
+                    os.close(writer)
+            undo.callback(process.kill)
+            pidfd = os.pidfd_open(process.pid)
+            undo.pop_all()
+        return Spawned(pid=process.pid, pidfd=pidfd, wire=ours, output=reader, process=process)
+
+    def _exec(self, wire: int, output: int) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            # -P: a directory `sessions` where towerd happens to be started must not be taken for ours.
+            [sys.executable, "-P", "-m", "sessions.worker", str(wire)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=(wire,),
+            # A session of its own: Ctrl-C at the daemon's terminal is not for workers.
+            start_new_session=True,
         )

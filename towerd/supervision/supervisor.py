@@ -84,6 +84,9 @@ class Supervisor:
             await keeper.account.until(lambda: keeper.account.state is not State.CONNECTING, _SETTLED_SECONDS)
         except (TowerError, OSError) as error:
             log.error("%s could not be restored: %s", keeper.account.name, error)
+        except Exception:
+            # One account that cannot start never keeps another from starting.
+            log.exception("%s could not be restored", keeper.account.name)
         finally:
             self.start_done += 1
 

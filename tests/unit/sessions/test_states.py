@@ -27,8 +27,8 @@ connected       .          connected     connected     connected    connected   
 disconnected    .          .             .             reconnecting reconnecting reconnecting .          .          .
 logged-out      .          .             .             logged_out   logged_out   logged_out   .          .          .
 device-found    connecting connecting    connecting    .            .            .            .          .          .
-device-gone     .          .             .             unpaired     unpaired     unpaired     .          unpaired   .
-attempt-over    .          unpaired      unpaired      unpaired     .            .            .          .          .
+device-gone     .          .             .             unpaired     unpaired     unpaired     .          unpaired   unpaired
+attempt-over    .          unpaired      unpaired      unpaired     .            unpaired     .          .          .
 wiped           .          .             .             .            .            .            unpaired   .          .
 failure         failed     failed        failed        failed       failed       failed       failed     failed     failed
 """  # noqa: E501

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from tests.unit.towerd.builders import FakeClock
-from tests.unit.towerd.waiting import run
+from tests.unit.towerd.waiting import run, until
 from towerd.config import FleetConfig
 from towerd.supervision.fleet import Fleet
 
@@ -99,8 +98,7 @@ def test_a_wave_without_anybody_to_try_ends_by_itself() -> None:
         breaker = Breaker(wave_accounts=2, canary_seconds=0.01)
         breaker.wave("a", "b")
         breaker.hold("a", can_test=False)
-        while breaker.fleet.is_open:
-            await asyncio.sleep(0.005)
+        await until(lambda: not breaker.fleet.is_open)
         return breaker
 
     assert run(scene()).released == ["a"]
@@ -114,8 +112,7 @@ def test_a_canary_that_is_gone_is_followed_by_another() -> None:
         breaker.hold("c")
         breaker.fleet.forget("a")
         assert breaker.fleet.canary == "b"
-        while not breaker.released:
-            await asyncio.sleep(0.005)
+        await until(lambda: breaker.released)
         return breaker
 
     assert run(scene()).released == ["b"]

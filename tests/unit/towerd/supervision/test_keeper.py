@@ -257,10 +257,6 @@ def test_scan_that_whatsapp_does_not_keep_is_incomplete_and_the_attempt_goes_on(
     play(act)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="attempt-over does not apply to reconnecting, so the account stays there without a worker",
-)
 def test_device_that_never_logged_in_and_is_refused_after_a_drop_does_not_trap_the_account(
     play: Play,
 ) -> None:
@@ -579,7 +575,6 @@ def test_other_removals_need_a_human_and_pair_nothing(play: Play, code: int, rea
     play(act)
 
 
-@pytest.mark.xfail(strict=True, reason="the phone is forgotten with the device")
 def test_account_that_was_locked_expects_the_same_phone_again(play: Play) -> None:
     async def act(world: World) -> None:
         keeper, worker = await world.keep_connected()
@@ -930,9 +925,6 @@ def test_logout_of_unknown_end_that_did_not_happen_is_forgotten_at_the_next_logi
     play(act)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what the store says is not looked at; it takes until the next worker gives up"
-)
 def test_logout_of_unknown_end_that_the_library_carried_out_is_seen_at_once(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
