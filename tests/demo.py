@@ -93,7 +93,7 @@ def read_qr(path: Path) -> str:
     from PIL import Image
 
     with Image.open(path) as image:
-        (found,) = zxingcpp.read_barcodes(image)
+        (found,) = zxingcpp.read_barcodes(image, formats=zxingcpp.BarcodeFormat.QRCode)
     return str(found.text)
 
 

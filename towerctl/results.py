@@ -59,6 +59,7 @@ class Account(TypedDict):
     jid: str | None
     lid: str | None
     phone: str | None
+    expected_phone: str | None
     device_number: int | None
     push_name: str | None
     business_name: str | None

@@ -140,6 +140,18 @@ def test_a_pairing_code_outlives_the_line_by_asking_anew(tower: Tower, simulator
     tower.wait_for_state("sales", "connected")
 
 
+def test_a_pairing_by_code_goes_on_by_code_after_a_kill_of_the_daemon(
+    tower: Tower, simulator: Simulator
+) -> None:
+    tower.ctl("add", "sales", "--phone", f"+{PHONE}")
+    tower.kill()
+    tower.start()
+    wait_for(lambda: len(tower.events("session.code")) == 2, seconds=30, what="a new code is announced")
+    code = tower.rpc("account.pair", account="sales", phone=PHONE)["code"]
+    simulator.link_code(code, PHONE)
+    tower.wait_for_state("sales", "connected")
+
+
 def test_a_passkey_request_is_named(tower: Tower, simulator: Simulator) -> None:
     simulator.passkey()
     tower.ctl("add", "sales")

@@ -26,7 +26,7 @@ OTHER_PHONE = "491707654321"
 def read_qr(path: Path) -> str:
     """Return the text of a QR picture, as a phone's camera would read it."""
     with Image.open(path) as image:
-        found = zxingcpp.read_barcodes(image)
+        found = zxingcpp.read_barcodes(image, formats=zxingcpp.BarcodeFormat.QRCode)
     assert len(found) == 1
     return str(found[0].text)
 

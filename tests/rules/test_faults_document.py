@@ -15,7 +15,7 @@ def test_every_row_names_a_test_that_exists_and_every_fault_test_has_a_row() -> 
         name for text in sources.values() for name in re.findall(r"^def (test_\w+)\(", text, re.MULTILINE)
     }
     assert named - defined == set()
-    faults = tests_of(sources[ROOT / "tests/e2e/test_faults.py"])
+    faults = names_in(sources[ROOT / "tests/e2e/test_faults.py"])
     # Not faults: what holds all the time, and how to end a hold by hand.
     ordinary = {
         "test_last_seen_moves_while_the_session_lives",
@@ -25,5 +25,5 @@ def test_every_row_names_a_test_that_exists_and_every_fault_test_has_a_row() -> 
     assert faults - ordinary - named == set()
 
 
-def tests_of(source: str) -> set[str]:
+def names_in(source: str) -> set[str]:
     return set(re.findall(r"^def (test_\w+)\(", source, re.MULTILINE))

@@ -53,6 +53,7 @@ class Account(Table):
     business_name = TextField(null=True)
     platform = TextField(null=True)
     pairing_started_at = FloatField(null=True)
+    pairing_phone = TextField(null=True)
     updated_at = FloatField()
     last_connected_at = FloatField(null=True)
     last_disconnected_at = FloatField(null=True)

@@ -45,6 +45,7 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     business_name: str | None = None
     platform: str | None = None
     pairing_started_at: float | None = None
+    pairing_phone: str | None = None
     updated_at: float = 0.0
     last_connected_at: float | None = None
     last_disconnected_at: float | None = None

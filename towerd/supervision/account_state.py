@@ -215,7 +215,7 @@ class AccountState:
             self.retry = None
         if new not in ATTEMPT_STATES:
             self.attempt = None
-            facts = {"pairing_started_at": None} | facts
+            facts = {"pairing_started_at": None, "pairing_phone": None} | facts
         if new is State.UNPAIRED:
             facts = {"cause": reason} | facts
         elif new is State.CONNECTED:

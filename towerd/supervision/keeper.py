@@ -446,7 +446,9 @@ class Keeper:
 
     def _former_attempt(self, started_at: float) -> PairingAttempt:
         deadline_at = started_at + self._config.pairing.timeout_seconds
-        return PairingAttempt(started_at=started_at, deadline_at=deadline_at)
+        return PairingAttempt(
+            started_at=started_at, deadline_at=deadline_at, phone=self.account.record.pairing_phone
+        )
 
     def action(self) -> str | None:
         """Return what a human can do about the present state."""

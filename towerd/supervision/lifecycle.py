@@ -49,6 +49,7 @@ NO_DEVICE: dict[str, Any] = {
     "business_name": None,
     "platform": None,
     "pairing_started_at": None,
+    "pairing_phone": None,
 }
 """The facts of an account without a linked device."""
 
@@ -275,7 +276,10 @@ class Lifecycle:
         await asyncio.to_thread(self.carrier.store.renew)
         self.eviction = self.unfinished = None
         self.account.move(
-            Trigger.PAIR, reason_while_pairing(self.account.record.cause), pairing_started_at=started_at
+            Trigger.PAIR,
+            reason_while_pairing(self.account.record.cause),
+            pairing_started_at=started_at,
+            pairing_phone=attempt.phone,
         )
         self.account.attempt = attempt
         self.later("pairing", attempt.deadline_at - now, self._after_pairing_deadline)
@@ -427,7 +431,7 @@ class Lifecycle:
         """End the pairing attempt, and with it the QR on offer."""
         self.account.attempt = None
         if self.account.record.pairing_started_at is not None:
-            self.account.note(pairing_started_at=None)
+            self.account.note(pairing_started_at=None, pairing_phone=None)
 
     def unpaired_reason(self, reason: str) -> str:
         """Return the reason to show: a lasting cause is not overwritten by a weaker one."""

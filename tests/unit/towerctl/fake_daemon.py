@@ -198,6 +198,7 @@ def account(name: str = "shop", **changes: Any) -> dict[str, Any]:
         "jid": "4915112345678@s.whatsapp.net",
         "lid": None,
         "phone": "+4915112345678",
+        "expected_phone": None,
         "device_number": 1,
         "push_name": None,
         "business_name": None,

@@ -9,6 +9,7 @@ def up(migrator: Any, db: Any) -> None:  # noqa: ARG001
         "ALTER TABLE account ADD COLUMN detail TEXT",
         "ALTER TABLE account ADD COLUMN cause TEXT",
         "ALTER TABLE account ADD COLUMN banned_until REAL",
+        "ALTER TABLE account ADD COLUMN pairing_phone TEXT",
         "ALTER TABLE account ADD COLUMN phone TEXT",
         """
         UPDATE account SET phone = '+' || substr(jid, 1, instr(jid, '@') - 1)
