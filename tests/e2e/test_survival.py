@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.tower import alive
+from tests.e2e.tower import Tower, alive
 from tests.whatsapp.simulator import SimulatorError, wait_for
 
 if TYPE_CHECKING:
-    from tests.e2e.tower import Tower
     from tests.whatsapp.simulator import Simulator
 
 PHONE = "491701234567"
@@ -187,3 +186,28 @@ def test_without_registry_and_backup_the_accounts_come_back_from_their_stores(
     after = tower.wait_for_state(before["id"], "connected")
     assert after["jid"] == before["jid"]
     assert len(simulator.devices(PHONE)) == 1
+
+
+def test_a_start_is_bounded_and_tells_how_far_it_is(simulator: Simulator) -> None:
+    names = [f"account-{n}" for n in range(1, 6)]
+    with Tower(simulator, config="[start]\nparallel = 1\nspread_seconds = 0\n") as tower:
+        for n, name in enumerate(names):
+            tower.link(simulator, name, f"49170000010{n}")
+        tower.terminate()
+        tower.start()
+        most_at_once, last_done = 0, 0
+
+        def look() -> bool:
+            nonlocal most_at_once, last_done
+            status = tower.rpc("daemon.status")
+            pids = {one["account"] for one in status["workers"]}
+            connected = status["accounts"].get("connected", 0)
+            most_at_once = max(most_at_once, len(pids) - connected)
+            assert status["starting"]["done"] >= last_done
+            last_done = status["starting"]["done"]
+            return connected == len(names)
+
+        wait_for(look, seconds=60, what="all are connected")
+        # A worker may have connected between the two figures of one answer, never the other way round.
+        assert most_at_once <= 1
+        wait_for(lambda: tower.rpc("daemon.status")["starting"] == {"done": 5, "total": 5}, what="all told")

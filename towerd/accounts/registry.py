@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -181,19 +182,7 @@ class Registry:
         Raises:
             RegistryError: the database cannot be read.
         """
-        rows: Any = Event.select()
-        if query.after_id is not None:
-            rows = rows.where(Event.id > query.after_id)
-        if query.from_time is not None:
-            rows = rows.where(Event.time >= query.from_time)
-        if query.until_id is not None:
-            rows = rows.where(Event.id <= query.until_id)
-        if query.until_time is not None:
-            rows = rows.where(Event.time <= query.until_time)
-        if query.account_id is not None:
-            rows = rows.where(Event.account_id == query.account_id)
-        if query.types:
-            rows = rows.where(Event.type.in_(query.types))
+        rows = _fitting(Event, Event.type, query)
         with _reading():
             return [_event(row) for row in rows.order_by(Event.id).limit(query.limit).dicts()]
 
@@ -203,17 +192,7 @@ class Registry:
         Raises:
             RegistryError: the database cannot be read.
         """
-        rows: Any = Audit.select()
-        if query.after_id is not None:
-            rows = rows.where(Audit.id > query.after_id)
-        if query.from_time is not None:
-            rows = rows.where(Audit.time >= query.from_time)
-        if query.until_time is not None:
-            rows = rows.where(Audit.time <= query.until_time)
-        if query.account_id is not None:
-            rows = rows.where(Audit.account_id == query.account_id)
-        if query.types:
-            rows = rows.where(Audit.action.in_(query.types))
+        rows = _fitting(Audit, Audit.action, query)
         with _reading():
             found = [AuditRecord(**row) for row in rows.order_by(Audit.id.desc()).limit(query.limit).dicts()]
         return found[::-1]
@@ -325,6 +304,21 @@ class _Transaction:
             raise NameTakenError(str(error)) from error
         if isinstance(error, PeeweeException):
             raise RegistryError(str(error)) from error
+
+
+def _fitting(table: Any, kind: Any, query: EventQuery) -> Any:
+    """Select the rows of a log that fit; `kind` is the column that the query's types are about."""
+    rows = table.select()
+    for bound, column, compare in (
+        (query.after_id, table.id, operator.gt),
+        (query.until_id, table.id, operator.le),
+        (query.from_time, table.time, operator.ge),
+        (query.until_time, table.time, operator.le),
+        (query.account_id, table.account_id, operator.eq),
+    ):
+        if bound is not None:
+            rows = rows.where(compare(column, bound))
+    return rows.where(kind.in_(query.types)) if query.types else rows
 
 
 def _account(row: dict[str, Any]) -> AccountRecord:
