@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -211,3 +212,29 @@ def test_a_start_is_bounded_and_tells_how_far_it_is(simulator: Simulator) -> Non
         # A worker may have connected between the two figures of one answer, never the other way round.
         assert most_at_once <= 1
         wait_for(lambda: tower.rpc("daemon.status")["starting"] == {"done": 5, "total": 5}, what="all told")
+
+
+@pytest.mark.parametrize("verb", ["stop", "restart", "unpair", "logout", "remove"])
+def test_a_client_that_hangs_up_in_the_middle_leaves_no_half_done_command(
+    tower: Tower, simulator: Simulator, verb: str
+) -> None:
+    tower.link(simulator, "sales", PHONE)
+    for _ in range(5):
+        request = {"jsonrpc": "2.0", "id": 1, "method": f"account.{verb}", "params": {"account": "sales"}}
+        with tower.connect() as connection:
+            connection.sendall(json.dumps(request).encode() + b"\n")
+        wait_for(lambda: rests(tower, verb), what=f"{verb} comes to its end")
+        if verb == "stop":
+            tower.rpc("account.start", account="sales")
+            tower.wait_for_state("sales", "connected")
+    if verb in ("logout", "remove"):
+        assert simulator.devices(PHONE) == []
+
+
+def rests(tower: Tower, verb: str) -> bool:
+    """The state that the command leads to, with as many workers as it needs."""
+    wanted = {"stop": "stopped", "restart": "connected", "unpair": "unpaired", "logout": "unpaired"}
+    accounts = tower.rpc("account.list")["accounts"]
+    states = [account["state"] for account in accounts]
+    expected = [wanted[verb]] if verb in wanted else []
+    return states == expected and len(tower.workers()) == (verb == "restart")

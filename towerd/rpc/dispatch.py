@@ -6,6 +6,7 @@ and the client is told no more than that.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from enum import StrEnum
@@ -63,6 +64,10 @@ async def _handle(method: str, params: Params, call: Call) -> object:
         outcome = "done"
     except TowerError as error:
         outcome = error.slug
+        raise
+    except asyncio.CancelledError:
+        # The command goes on; how it ends is in the account's own rows.
+        outcome = "client-gone"
         raise
     finally:
         if METHODS[method].is_audited and METHODS[method].right not in (None, "read"):

@@ -25,6 +25,7 @@ from towerd.supervision.pairing import CodeOffer, PairingAttempt
 from towerd.supervision.process import OrderFailedError, WorkerEndedError
 from towerd.supervision.reconcile import Finding
 from towerd.supervision.reports import LOGOUT_SECONDS, ReportReader
+from towerd.supervision.uninterrupted import uninterrupted
 
 CODE_PATIENCE_SECONDS = 45.0
 """How long a caller waits for a pairing code: a worker's start, the line, and WhatsApp's answer."""
@@ -89,6 +90,7 @@ class Keeper:
             else:
                 await self._resume_pairing()
 
+    @uninterrupted
     async def pair(self, *, phone: str | None = None, new_phone: bool = False) -> CodeOffer | None:
         """Begin a new pairing attempt; an earlier one is torn down first.
 
@@ -141,6 +143,7 @@ class Keeper:
             )
         return current
 
+    @uninterrupted
     async def start(self) -> None:
         """Let the account run; nothing changes when it does.
 
@@ -153,6 +156,7 @@ class Keeper:
                 await self._life.start()
                 await self._life.around.ledger.settle()
 
+    @uninterrupted
     async def stop(self) -> None:
         """Take the account offline; its device stays linked.
 
@@ -169,6 +173,7 @@ class Keeper:
                 self._life.rest()
                 await self._life.around.ledger.settle()
 
+    @uninterrupted
     async def restart(self) -> None:
         """End the session and start it anew.
 
@@ -197,6 +202,7 @@ class Keeper:
         elif is_linked or state in (State.STOPPED, State.FAILED):
             await self._life.start()
 
+    @uninterrupted
     async def unpair(self) -> None:
         """Forget the linked device here; WhatsApp is not told.
 
@@ -214,6 +220,7 @@ class Keeper:
             await self._finish_forgetting()
             await self._life.around.ledger.settle()
 
+    @uninterrupted
     async def logout(self) -> LogoutReport:
         """Log the device out at WhatsApp and keep the account.
 
@@ -240,6 +247,7 @@ class Keeper:
             )
         return report
 
+    @uninterrupted
     async def remove(self, *, require_logout: bool) -> LogoutReport:
         """Log out at WhatsApp as far as it can be done, then delete everything.
 
@@ -279,6 +287,7 @@ class Keeper:
             self._life.around.roster.elect_primary(was.owner_uid)
         return report
 
+    @uninterrupted
     async def set(self, **columns: Any) -> None:
         """Change names.
 

@@ -19,6 +19,7 @@ from towerd.protocol.errors import Field, TowerError
 from towerd.supervision.keeper import Keeper, LogoutReport
 from towerd.supervision.lifecycle import Surroundings
 from towerd.supervision.names import ID_PATTERN, check_display_name, check_name, check_phone, digits_of
+from towerd.supervision.uninterrupted import uninterrupted
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,7 @@ class Supervisor:
                     log.warning("%s: its worker uses %d MB; replacing it", keeper.account.name, used >> 20)
                     keeper.carrier.kill("worker-memory")
 
+    @uninterrupted
     async def add(
         self,
         *,
@@ -165,6 +167,7 @@ class Supervisor:
             if new not in self._keepers:
                 return new
 
+    @uninterrupted
     async def remove(self, keeper: Keeper, *, require_logout: bool) -> LogoutReport:
         """Remove an account; return how the logout went.
 
