@@ -20,7 +20,7 @@ from towerd.reasons import action_for, action_while_pairing
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.carrier import Carrier, Death
 from towerd.supervision.health import Condition
-from towerd.supervision.lifecycle import Lifecycle, Surroundings
+from towerd.supervision.lifecycle import NO_DEVICE, Lifecycle, Surroundings
 from towerd.supervision.pairing import CodeOffer, PairingAttempt
 from towerd.supervision.process import OrderFailedError, WorkerEndedError
 from towerd.supervision.reconcile import Finding
@@ -108,6 +108,7 @@ class Keeper:
         """
         async with self._life.lock:
             self._require_unlinked()
+            await self._require_forgotten()
             forget_phone = {"expected_phone": None} if new_phone else {}
             await self.account.intend(always=True, desired="running", intent=None, **forget_phone)
             attempt = self.account.attempt
@@ -275,17 +276,27 @@ class Keeper:
                     # Nobody can ask for this any more once the account is gone.
                     left = f"remove the linked device {self._config.pairing.device_name} on {was.phone}"
                     report = LogoutReport(outcome=report.outcome, detail=f"{report.detail}; {left}")
-            self._timers.clear()
-            await self._life.quiet()
-            self._life.around.fleet.forget(was.id)
+            await self._delete(report)
+        return report
+
+    async def _delete(self, report: LogoutReport) -> None:
+        """Delete files, then the row; what the disk does not let us delete is deleted at the next start."""
+        record, around = self.account.record, self._life.around
+        self._timers.clear()
+        await self._life.quiet()
+        around.fleet.forget(record.id)
+        try:
             await asyncio.to_thread(self.carrier.store.remove)
             gone = self.account.draft("account.removed", {"logout": report.outcome})
-            await self._life.around.ledger.settle()
-            await self._life.around.ledger.commit(lambda registry: registry.delete(was.id, [gone]))
-            self._life.around.roster.leave(self.account)
-            self.account.mark_removed()
-            self._life.around.roster.elect_primary(was.owner_uid)
-        return report
+            await around.ledger.settle()
+            await around.ledger.commit(lambda registry: registry.delete(record.id, [gone]))
+        except (TowerError, OSError):
+            self._life.close_attempt()
+            self.account.move(Trigger.UNPAIR, "logged-out-by-operator", **NO_DEVICE)
+            raise
+        around.roster.leave(self.account)
+        self.account.mark_removed()
+        around.roster.elect_primary(record.owner_uid)
 
     @uninterrupted
     async def set(self, **columns: Any) -> None:
@@ -393,6 +404,17 @@ class Keeper:
         self.account.restore(State.UNPAIRED, self._life.unpaired_reason("pairing-interrupted"))
         self._life.close_attempt()
         await asyncio.to_thread(self.carrier.store.renew)
+
+    async def _require_forgotten(self) -> None:
+        """Finish a wipe that the disk did not allow; nothing pairs over what was to be forgotten."""
+        if self.account.record.intent == "unpair":
+            await self._finish_forgetting()
+        if self.account.record.intent == "unpair":
+            raise TowerError(
+                "registry-unavailable",
+                f"the former device of {self.account.name} cannot be wiped from the disk",
+                hint="look at the disk and the permissions of the state directory, then try again",
+            )
 
     def _require_unlinked(self) -> None:
         record = self.account.record

@@ -219,6 +219,9 @@ class Lifecycle:
         """Let the store say what is linked; no worker may be running."""
         report = await self.carrier.look()
         finding = reconcile(self.account.record, report)
+        if finding is Finding.NEW_DEVICE and self.account.record.intent in ("unpair", "remove"):
+            # What an operator wanted forgotten and the disk would not let go.
+            return Finding.NOTHING
         if finding is Finding.NEW_DEVICE and report.identity is not None:
             self.eviction = self.refusal(report.identity)
             if self.eviction is not None:
@@ -273,7 +276,6 @@ class Lifecycle:
         self.timers.clear()
         self.quick_deaths = 0
         self.backoff.reset()
-        await asyncio.to_thread(self.carrier.store.renew)
         self.eviction = self.unfinished = None
         self.account.move(
             Trigger.PAIR,
@@ -282,6 +284,11 @@ class Lifecycle:
             pairing_phone=attempt.phone,
         )
         self.account.attempt = attempt
+        try:
+            await asyncio.to_thread(self.carrier.store.renew)
+        except OSError:
+            self.account.move(Trigger.ATTEMPT_OVER, self.unpaired_reason("pairing-interrupted"))
+            raise
         self.later("pairing", attempt.deadline_at - now, self._after_pairing_deadline)
         await self.launch()
 
@@ -392,7 +399,7 @@ class Lifecycle:
         self.timers.clear()
         await self.quiet()
         self.around.fleet.forget(self.account.record.id)
-        await asyncio.to_thread(self.carrier.store.renew)
+        is_wiped = await self._wipe()
         self.close_attempt()
         self.eviction = self.unfinished = None
         record = self.account.record
@@ -403,7 +410,18 @@ class Lifecycle:
         self.account.move(trigger, shown, **NO_DEVICE | {"detail": kept})
         self.around.roster.elect_primary(record.owner_uid)
         await self.settle_somehow()
-        await self.account.intend(intent=None, expected_phone=record.phone or record.expected_phone)
+        # What could not be wiped is wiped at the next start, as long as the intent stands.
+        intent = None if is_wiped else record.intent
+        await self.account.intend(intent=intent, expected_phone=record.phone or record.expected_phone)
+
+    async def _wipe(self) -> bool:
+        """Empty the store's directory; return False when the disk does not let us."""
+        try:
+            await asyncio.to_thread(self.carrier.store.renew)
+        except OSError as error:
+            log.error("%s: its store could not be wiped: %s", self.account.name, error)
+            return False
+        return True
 
     async def settle_somehow(self) -> None:
         """Wait until what happened is durable; a full disk is no reason to stop."""

@@ -61,9 +61,11 @@ class Store:
     def __init__(self) -> None:
         self.report = StoreReport(kind=StoreKind.MISSING)
         self._kept = self.report
-        self.was_wiped_with_device = False
+        self.is_stuck = False
 
     def renew(self) -> None:
+        if self.is_stuck:
+            raise OSError(28, "No space left on device")
         self.report = StoreReport(kind=StoreKind.MISSING)
 
     remove = renew
@@ -211,8 +213,11 @@ class AccountLife(RuleBasedStateMachine):
         try:
             self.run(work)
         except TowerError as error:
-            if error.slug not in ("wrong-state", "logout-failed", "pairing-timeout"):
+            refusals = ("wrong-state", "logout-failed", "pairing-timeout", "registry-unavailable")
+            if error.slug not in refusals:
                 raise
+        except OSError:
+            assert self.worker.store.is_stuck
 
     def report(self, *reports: Any) -> None:
         async def tell() -> None:
@@ -324,6 +329,10 @@ class AccountLife(RuleBasedStateMachine):
     def harm_the_store(self, kind: StoreKind) -> None:
         if self.worker.store.report.kind is StoreKind.DEVICE:
             self.worker.store.report = StoreReport(kind=kind)
+
+    @rule(stuck=st.booleans())
+    def let_the_disk_be_stuck(self, *, stuck: bool) -> None:
+        self.worker.store.is_stuck = stuck
 
     @precondition(lambda self: self.life.timers.pending)
     @rule(data=st.data())
