@@ -24,6 +24,7 @@ from towerd.lock import StateHeldError, hold
 from towerd.paths import Paths, PathsError, find_config, find_paths
 from towerd.protocol.errors import TowerError
 from towerd.supervision.spawn import ExecSpawner
+from towerd.systemd import ActivationError, Systemd, find_systemd
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     faulthandler.enable()
     os.umask(0o077)
     try:
-        return _serve(paths, config)
+        return _serve(paths, config, find_systemd())
+    except ActivationError as error:
+        return _refuse(str(error), EXIT_FAILED)
     except StateHeldError as error:
         return _refuse(str(error), EXIT_STATE_HELD)
     except (RegistryError, TowerError) as error:
@@ -85,13 +88,13 @@ def _tell_config(config_path: Path) -> int:
     return EXIT_STOPPED
 
 
-def _serve(paths: Paths, config: Config) -> int:
+def _serve(paths: Paths, config: Config, systemd: Systemd) -> int:
     paths.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = hold(paths.lock)
     try:
 
         async def run() -> None:
-            await Daemon(paths, config, clock=SystemClock(), spawner=ExecSpawner()).run()
+            await Daemon(paths, config, clock=SystemClock(), spawner=ExecSpawner(), systemd=systemd).run()
 
         asyncio.run(run())
     finally:

@@ -9,9 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
+import socket
 import sqlite3
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -28,6 +32,7 @@ from towerd.clock import Clock
 from towerd.config import Config
 from towerd.events import EventStream
 from towerd.paths import Paths
+from towerd.protocol.errors import TowerError
 from towerd.rpc.call import Services
 from towerd.rpc.server import Server, bind
 from towerd.supervision.fleet import Fleet
@@ -36,10 +41,12 @@ from towerd.supervision.lifecycle import Surroundings
 from towerd.supervision.names import ID_PATTERN
 from towerd.supervision.roster import Roster
 from towerd.supervision.spawn import Spawner
-from towerd.supervision.supervisor import Supervisor
+from towerd.supervision.supervisor import PATROL_SECONDS, Supervisor
+from towerd.systemd import Systemd
 
 log = logging.getLogger(__name__)
 
+STATUS_SECONDS = 2.0
 CLOSING_SECONDS = 9.0
 """Everything must be closed within this, so that SIGTERM takes less than 10 s."""
 
@@ -52,9 +59,13 @@ class Daemon:
         config: checked already.
         clock: where time comes from.
         spawner: starts workers.
+        systemd: the service manager, or nobody.
     """
 
-    def __init__(self, paths: Paths, config: Config, *, clock: Clock, spawner: Spawner) -> None:
+    def __init__(
+        self, paths: Paths, config: Config, *, clock: Clock, spawner: Spawner, systemd: Systemd
+    ) -> None:
+        self._systemd = systemd
         self._paths = paths
         self._config = config
         self._clock = clock
@@ -140,7 +151,8 @@ class Daemon:
             adopted = EventDraft(
                 time=now, type="account.recovered", account_id=account_id, account_name=record.name, data={}
             )
-            with contextlib.suppress(NameTakenError):
+            # Two stray stores of one phone: the second stays a stray, and the start goes on.
+            with contextlib.suppress(NameTakenError, TowerError):
                 await ledger.commit(lambda registry: registry.insert(record, [adopted]))
                 words = f"account {record.name} was recovered from its store"
                 log.warning("%s", words)
@@ -176,21 +188,44 @@ class Daemon:
         )
         records = await ledger.read(lambda registry: registry.accounts())
         server = Server(services)
+        listening, remove_socket = self._listening()
+        self._emit(ledger, "daemon.started", {"version": __version__, "accounts": len(records)})
+        supervisor.restore(records)
+        await server.listen(listening)
+        log.info("towerd %s serves %d accounts on %s", __version__, len(records), listening.getsockname())
+        self._systemd.tell(READY="1", STATUS=status_line(supervisor))
+        beat = asyncio.create_task(self._beat(supervisor), name="heartbeat")
+        try:
+            await self._stopping.wait()
+            log.info("stopping")
+            self._systemd.tell(STOPPING="1", STATUS="closing the sessions")
+            self._emit(ledger, "daemon.stopping", {})
+        finally:
+            beat.cancel()
+            await self._close(server, supervisor)
+            remove_socket()
+
+    def _listening(self) -> tuple[socket.socket, Callable[[], None]]:
+        """Return the listening socket, systemd's or our own, and what removes it at the end."""
+        if self._systemd.listening is not None:
+            return self._systemd.listening, lambda: None
         path = self._paths.socket
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         listening = bind(path, mode=self._paths.socket_mode)
         inode = path.stat().st_ino
-        self._emit(ledger, "daemon.started", {"version": __version__, "accounts": len(records)})
-        supervisor.restore(records)
-        await server.listen(listening)
-        log.info("towerd %s serves %d accounts on %s", __version__, len(records), path)
-        try:
-            await self._stopping.wait()
-            log.info("stopping")
-            self._emit(ledger, "daemon.stopping", {})
-        finally:
-            await self._close(server, supervisor)
-            _unlink(path, inode)
+        return listening, lambda: _unlink(path, inode)
+
+    async def _beat(self, supervisor: Supervisor) -> None:
+        """Tell systemd how things are, and that the event loop and the supervision pass run in time."""
+        period = min(STATUS_SECONDS, (self._systemd.watchdog_seconds or math.inf) / 3)
+        told = ""
+        while True:
+            await asyncio.sleep(period)
+            if self._clock.monotonic() - supervisor.patrolled_at < 3 * PATROL_SECONDS + period:
+                self._systemd.tell(WATCHDOG="1")
+            if (line := status_line(supervisor)) != told:
+                told = line
+                self._systemd.tell(STATUS=line)
 
     async def _close(self, server: Server, supervisor: Supervisor) -> None:
         try:
@@ -207,6 +242,14 @@ class Daemon:
                 )
             ]
         )
+
+
+def status_line(supervisor: Supervisor) -> str:
+    """Return the daemon at a glance, for `systemctl status`."""
+    states = Counter(keeper.account.state.value for keeper in supervisor.keepers)
+    up = states.pop(State.CONNECTED.value, 0)
+    rest = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    return f"{up}/{len(supervisor.keepers)} connected" + (f"; {rest}" if rest else "")
 
 
 def _unlink(path: Path, inode: int) -> None:

@@ -68,7 +68,7 @@ def environment_reads(module: str) -> Iterator[ast.AST]:
 
 def test_environment_is_read_where_it_is_said_to_be() -> None:
     readers = {module for module in DAEMON if any(environment_reads(module))}
-    assert readers == {"towerd.paths", "towerd.logs"}
+    assert readers == {"towerd.paths", "towerd.logs", "towerd.systemd"}
 
 
 def users_of(library: str, *names: str) -> set[str]:

@@ -24,7 +24,7 @@ from towerd.supervision.uninterrupted import uninterrupted
 log = logging.getLogger(__name__)
 
 _SETTLED_SECONDS = 30.0
-_PATROL_SECONDS = 5.0
+PATROL_SECONDS = 5.0
 _LISTED_ACCOUNTS = 20
 
 
@@ -42,6 +42,7 @@ class Supervisor:
         self._keepers: dict[str, Keeper] = {}
         self._adding = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.patrolled_at = around.clock.monotonic()
         self.start_total = 0
         self.start_done = 0
 
@@ -95,7 +96,8 @@ class Supervisor:
         """Replace workers that have grown beyond their memory."""
         limit_bytes = self._around.config.workers.memory_max_mb * 1024 * 1024
         while True:
-            await asyncio.sleep(_PATROL_SECONDS)
+            await asyncio.sleep(PATROL_SECONDS)
+            self.patrolled_at = self._around.clock.monotonic()
             for keeper in self._keepers.values():
                 worker = keeper.carrier.worker
                 used = worker.memory_bytes() if worker is not None else None

@@ -1,0 +1,188 @@
+"""towerd under systemd's protocols: a socket passed in, readiness, status, watchdog, and the units."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.tower import BIN
+from tests.whatsapp.simulator import wait_for
+
+ROOT = Path(__file__).parents[2]
+UNITS = ROOT / "systemd"
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="tower-") as directory:
+        yield Path(directory)
+
+
+class Manager:
+    """A service manager of the test's own: it listens for notifications."""
+
+    def __init__(self, place: Path) -> None:
+        self.path = place / "notify"
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(self.path))
+        self.socket.settimeout(20)
+        self.told: list[str] = []
+
+    def wait_for(self, word: str) -> str:
+        """Return the first line told that begins with a word."""
+        while True:
+            for line in self.told:
+                if line.startswith(word):
+                    return line
+            self.told += self.socket.recv(4096).decode().splitlines()
+
+    def hear_for_ever(self) -> None:
+        while True:
+            self.socket.recv(4096)
+
+
+@pytest.fixture
+def manager(place: Path) -> Iterator[Manager]:
+    found = Manager(place)
+    yield found
+    found.socket.close()
+
+
+def needs(program: str) -> str:
+    path = shutil.which(program)
+    if path is None:
+        pytest.skip(f"{program} is not installed")
+    return path
+
+
+def environment(place: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return kept | {"TOWER_STATE_DIR": str(place / "state"), "TOWER_SOCKET": str(place / "own.sock")} | more
+
+
+def answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(path))
+        client.sendall(b'{"jsonrpc": "2.0", "id": 1, "method": "daemon.version"}\n')
+        return b'"result"' in client.recv(65536)
+
+
+def test_it_serves_the_socket_that_systemd_passes_in_at_the_first_request(place: Path) -> None:
+    activate = needs("systemd-socket-activate")
+    path = place / "passed.sock"
+    process = subprocess.Popen(
+        [activate, "-l", str(path), "-E", "TOWER_STATE_DIR", "-E", "TOWER_SOCKET", BIN / "towerd"],
+        env=environment(place),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(path.exists, what="the socket is there")
+        assert answers(path)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(15) == 0
+        # The socket is systemd's: it stays, and so does nothing of ours.
+        assert path.exists()
+        assert not (place / "own.sock").exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_it_tells_that_it_is_ready_how_it_is_that_it_lives_and_that_it_stops(
+    place: Path, manager: Manager
+) -> None:
+    process = subprocess.Popen(
+        [BIN / "towerd"],
+        env=environment(place, NOTIFY_SOCKET=str(manager.path), WATCHDOG_USEC="600000"),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        manager.wait_for("READY=1")
+        assert answers(place / "own.sock")
+        assert manager.wait_for("STATUS=") == "STATUS=0/0 connected"
+        manager.wait_for("WATCHDOG=1")
+        process.send_signal(signal.SIGTERM)
+        manager.wait_for("STOPPING=1")
+        assert process.wait(15) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_frozen_daemon_gives_no_sign_of_life(place: Path, manager: Manager) -> None:
+    process = subprocess.Popen(
+        [BIN / "towerd"],
+        env=environment(place, NOTIFY_SOCKET=str(manager.path), WATCHDOG_USEC="300000"),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        manager.wait_for("WATCHDOG=1")
+        process.send_signal(signal.SIGSTOP)
+        manager.socket.settimeout(1.5)
+        with pytest.raises(TimeoutError):
+            manager.hear_for_ever()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_socket_of_another_kind_is_refused_in_one_line(place: Path) -> None:
+    code = (
+        "import os, socket, sys\n"
+        "given = socket.socket(socket.AF_INET)\n"
+        "given.bind(('127.0.0.1', 0)); given.listen()\n"
+        "os.dup2(given.fileno(), 3); os.set_inheritable(3, True)\n"
+        "os.environ |= {'LISTEN_FDS': '1', 'LISTEN_PID': str(os.getpid())}\n"
+        f"os.execv({str(BIN / 'towerd')!r}, ['towerd'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(place),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("towerd: systemd passed another kind of socket")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_units_are_well_formed(place: Path) -> None:
+    analyze = needs("systemd-analyze")
+    for unit in ("towerd.service", "towerd.socket"):
+        text = (UNITS / unit).read_text().replace("/usr/bin/towerd", "/bin/true")
+        # The manuals are not installed here, and a missing one is told as a fault.
+        lines = [line for line in text.splitlines() if not line.startswith("Documentation=")]
+        (place / unit).write_text("\n".join(lines) + "\n")
+    done = subprocess.run(
+        [analyze, "verify", place / "towerd.service", place / "towerd.socket"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    # It exits with 0 on unknown keys; what it has to say is on stderr.
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_service_is_hardened(place: Path) -> None:
+    analyze = needs("systemd-analyze")
+    done = subprocess.run(
+        [analyze, "security", "--offline=yes", "--threshold=13", UNITS / "towerd.service"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-500:]
