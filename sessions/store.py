@@ -134,6 +134,10 @@ class Store:
             self._snapshot.rename(self.database)
             _sync_directory(self.directory)
 
+    def drop_snapshot(self) -> None:
+        """Delete the kept copy: it holds the keys of a device."""
+        self._snapshot.unlink(missing_ok=True)
+
     @property
     def _snapshot(self) -> Path:
         return self.root / f".{self.account_id}.snapshot"

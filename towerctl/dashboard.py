@@ -211,7 +211,7 @@ def _change_words(kind: str, data: Mapping[str, Any]) -> str:
             reasons = ", ".join(map(str, data.get("reasons") or ()))
             return f"health {data.get('old')} → {data.get('new')}" + (f" ({reasons})" if reasons else "")
         case "account.renamed":
-            return f"renamed {data.get('old')} → {data.get('name')}"
+            return f"renamed {data.get('old')} → {data.get('new')}"
         case "fleet.opened" | "fleet.closed":
             why = f": {data['why']}" if data.get("why") else ""
             return f"{kind.replace('.', ' ')} ({data.get('cause')}{why})"

@@ -6,13 +6,15 @@ that was asked for, and nowhere else.
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from towerctl.exits import Failure
 from towerctl.options import MAX_TIMEOUT_SECONDS
-from towerctl.output import Block, Clear, Note, Raw, Result, Stream
+from towerctl.output import Block, Clear, Note, Raw, Result, Stream, is_terminal
 from towerctl.signals import ending_signals_raise
 from towerctl.views import state_words
 
@@ -218,7 +220,25 @@ def _blocks(answer: results.QrResult, picture: Picture, *, follows: bool = False
     if not picture.is_drawing:
         return [Raw(payload(qr)), *picture.steps(), Note(validity)]
     drawing = qr["data"] if qr["data"].endswith("\n") else qr["data"] + "\n"
-    return [*([Clear()] if follows else []), Raw(drawing), Note(STEPS), Note(validity)]
+    blocks = [*([Clear()] if follows else []), Raw(drawing), Note(STEPS), Note(validity)]
+    lines = drawing.splitlines()
+    if (small := too_small(columns=len(lines[0]), rows=len(lines))) is not None:
+        blocks.append(Note(small))
+    return blocks
+
+
+def too_small(*, columns: int, rows: int) -> str | None:
+    """Return what to do when a drawing does not fit into the terminal, None when it does or there is none."""
+    if not is_terminal(sys.stdout):
+        return None
+    size = os.get_terminal_size(sys.stdout.fileno())
+    # The notes below the drawing take rows of their own.
+    if size.columns >= columns and size.lines >= rows + 3:
+        return None
+    return (
+        f"the QR takes {columns}x{rows + 3}, this terminal is {size.columns}x{size.lines}: "
+        "make it larger, or save a picture: -o qr.png"
+    )
 
 
 def _news(account: results.Account, *, follows: bool) -> Sequence[Block]:

@@ -233,6 +233,8 @@ def _left(expires_at: str) -> str:
 def unpaired(answer: results.AccountResult) -> list[Block]:
     """`unpair`: that it was forgotten only here."""
     account = answer["account"]
+    if account["reason"] != "unpaired-by-operator":
+        return [Line(f"{account['name']}: no device was linked, {account['state']}")]
     return [Line(f"{account['name']}: forgotten here, {account['state']}"), Line(UNPAIRED_PHONE)]
 
 

@@ -101,7 +101,7 @@ class TruthConfig(Section, frozen=True, kw_only=True):
         probe_seconds: how long that may take before the worker is replaced.
     """
 
-    quiet_seconds: Seconds = 25.0
+    quiet_seconds: Seconds = 20.0
     probe_seconds: Seconds = 10.0
 
 

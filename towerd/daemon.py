@@ -37,11 +37,11 @@ from towerd.rpc.call import Services
 from towerd.rpc.server import Server, bind
 from towerd.supervision.fleet import Fleet
 from towerd.supervision.gate import StartGate
-from towerd.supervision.lifecycle import Surroundings
 from towerd.supervision.names import ID_PATTERN
 from towerd.supervision.roster import Roster
 from towerd.supervision.spawn import Spawner
 from towerd.supervision.supervisor import PATROL_SECONDS, Supervisor
+from towerd.supervision.surroundings import Surroundings
 from towerd.systemd import Systemd
 
 log = logging.getLogger(__name__)

@@ -133,11 +133,13 @@ def action_for(reason: str | None, name: str) -> str | None:
     return row.action.format(name=name) if row is not None and row.action else None
 
 
-def action_while_pairing(reason: str | None, name: str) -> str | None:
+def action_while_pairing(reason: str | None, name: str, *, phone: str | None) -> str | None:
     """Return what a human can do while a pairing runs: scan, unless something keeps us from WhatsApp."""
     row = REASONS.get(reason or "")
     if row is not None and row.strength == 0:
         return action_for(reason, name)
+    if phone is not None:
+        return f"type the pairing code on the phone; to see it run: towerctl pair {name} --phone {phone}"
     return f"have the phone scan the QR: towerctl qr {name}"
 
 

@@ -59,6 +59,7 @@ class Call:
         run: carries on after the answer, until the connection ends; for subscriptions.
         subscriptions: what runs on this connection, by subscription id, with the function that ends it.
         about: accounts that the request turned out to be about, for the audit log.
+        notes: what the audit log should say beside it.
     """
 
     peer: Peer
@@ -67,7 +68,8 @@ class Call:
     run: Callable[[Coroutine[Any, Any, None]], Callable[[], object]]
     subscriptions: dict[str, Callable[[], object]] = field(default_factory=dict)
     about: list[AccountRecord] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def for_request(self) -> Call:
         """Return the same call with room of its own for what one request is about."""
-        return replace(self, about=[])
+        return replace(self, about=[], notes=[])

@@ -64,6 +64,7 @@ async def _handle(method: str, params: Params, call: Call) -> object:
         outcome = "done"
     except TowerError as error:
         outcome = error.slug
+        own.notes.append(error.message)
         raise
     except asyncio.CancelledError:
         # The command goes on; how it ends is in the account's own rows.
@@ -77,7 +78,9 @@ async def _handle(method: str, params: Params, call: Call) -> object:
 
 async def _audit(method: str, call: Call, outcome: str) -> None:
     record = call.about[0] if call.about else None
-    call.services.auditor.by_peer(call.peer.uid, call.peer.pid, method, record, result=outcome)
+    call.services.auditor.by_peer(
+        call.peer.uid, call.peer.pid, method, record, result=outcome, detail="; ".join(call.notes) or None
+    )
     # A failing audit write stops nothing; the ledger says so and tries again.
     with contextlib.suppress(TowerError):
         await call.services.ledger.settle()

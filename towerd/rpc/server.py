@@ -157,10 +157,11 @@ class Connection:
                 answer: object = await self._answer_batch(request)
             else:
                 answer = await dispatch(request, self._call)
+            if answer is not None:
+                await self._write(_encoder.encode(answer))
         finally:
+            # Only now: a client that does not read its answers has them under way.
             self._requests -= size
-        if answer is not None:
-            await self._write(_encoder.encode(answer))
 
     async def _answer_batch(self, requests: list[object]) -> object:
         if not requests:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -80,11 +80,18 @@ class AccountState:
         self._assign(new, reason, facts)
         return True
 
-    def reconnecting(self, reason: str, retry: Retry, **facts: Any) -> None:
-        """Say that the connection is lost, and when the next try is."""
-        if self.move(Trigger.DISCONNECTED, reason, **facts):
-            self.retry = retry
-            self.changed()
+    def reconnecting(self, reason: str, retry: Retry, **facts: Any) -> bool:
+        """Say that the connection is lost, and when the next try is; return False when that is late news."""
+        if not self.move(Trigger.DISCONNECTED, reason, **facts):
+            return False
+        self.retry = retry
+        self.changed()
+        return True
+
+    def trying(self) -> None:
+        """Say that the next try is now."""
+        if self.retry is not None:
+            self.retry = replace(self.retry, next_attempt_at=None)
 
     def restore(self, state: State, reason: str | None) -> None:
         """Assign where a start of the daemon finds the account, whatever the last one left."""

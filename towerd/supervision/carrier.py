@@ -71,11 +71,12 @@ class Carrier:
         self._last_cause = "worker-lost"
 
     async def launch(self) -> None:
-        """Start a worker and let it connect.
+        """Start a worker and let it connect; a predecessor is ended first.
 
         Raises:
             OSError: the machine has no room for another process.
         """
+        await self.end()
         self.generation += 1
         self.starts += 1
         self.since, self._started_at = time.time(), time.monotonic()
@@ -95,9 +96,14 @@ class Carrier:
         """End the worker, if there is one, and wait until it is over; nothing it still says arrives."""
         self.generation += 1
         worker, self.worker = self.worker, None
-        if worker is not None:
+        if worker is None:
+            return
+        try:
             await worker.end(grace_seconds=grace_seconds)
-            self.since = time.time()
+        finally:
+            # Whoever waited may have been cancelled; the process is not left behind for that.
+            worker.kill()
+        self.since = time.time()
 
     async def ask(self, order: Callable[[int], Orders], deadline_seconds: float) -> str | None:
         """Give the worker an order that is answered, and return the answer's value.

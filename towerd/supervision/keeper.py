@@ -7,24 +7,26 @@ one at a time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pwd
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from typing import Any
 
-from sessions import messages
 from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
+from sessions.store import StoreKind
 from towerd.accounts.records import AccountRecord
 from towerd.protocol.errors import TowerError
-from towerd.protocol.types import LogoutOutcome
 from towerd.reasons import action_for, action_while_pairing
 from towerd.supervision.account_state import AccountState
-from towerd.supervision.carrier import Carrier, Death
+from towerd.supervision.carrier import Carrier
 from towerd.supervision.health import Condition
-from towerd.supervision.lifecycle import NO_DEVICE, Lifecycle, Surroundings
+from towerd.supervision.lifecycle import NO_DEVICE, Lifecycle
+from towerd.supervision.logout import LOGOUT_SECONDS, Logout, LogoutReport
+from towerd.supervision.names import international
 from towerd.supervision.pairing import CodeOffer, PairingAttempt
-from towerd.supervision.process import OrderFailedError, WorkerEndedError
 from towerd.supervision.reconcile import Finding
-from towerd.supervision.reports import LOGOUT_SECONDS, ReportReader
+from towerd.supervision.reports import ReportReader
+from towerd.supervision.surroundings import Surroundings
 from towerd.supervision.uninterrupted import uninterrupted
 
 CODE_PATIENCE_SECONDS = 45.0
@@ -32,14 +34,6 @@ CODE_PATIENCE_SECONDS = 45.0
 _GOODBYE_SECONDS = 3.0
 # A restart of the daemon does not settle these: logging in again would throw the other program out.
 _KEPT_FAILURES = frozenset({"stream-replaced", "exported"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogoutReport:
-    """How a logout at WhatsApp went, and the library's words."""
-
-    outcome: LogoutOutcome
-    detail: str | None = None
 
 
 class Keeper:
@@ -65,30 +59,64 @@ class Keeper:
         self.account: AccountState = self._life.account
         around.roster.join(self.account)
         self.carrier: Carrier = self._life.carrier
+        self._logout = Logout(self._life)
         self._timers = self._life.timers
+        self._is_taken_up = False
         self._config = self._life.config
 
-    async def resume(self) -> None:
-        """Settle what the last run of the daemon left, and start what should run."""
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait for the account's turn, and take it up first if the start of the daemon has not yet.
+
+        Raises:
+            TowerError: `account-not-found`, it was removed meanwhile.
+        """
         async with self._life.lock:
-            if self.account.record.intent == "remove":
-                return
-            finding = await self._life.reconcile()
-            if self.account.record.intent == "unpair" or self.account.state is State.LOGGED_OUT:
-                await self._finish_forgetting()
-            elif self._life.fail_if_unusable(finding):
-                return
-            elif self.account.record.desired == "stopped":
-                self._life.rest()
-            elif finding is Finding.REFUSED_DEVICE:
-                self.account.restore(State.UNPAIRED, self.account.record.reason)
-                await self._life.evict()
-            elif finding is Finding.DEVICE_GONE:
-                await self._reports.after_device_gone()
-            elif self.account.record.is_linked:
-                await self._resume_session()
-            else:
-                await self._resume_pairing()
+            if self.account.is_removed:
+                raise TowerError("account-not-found", f"account {self.account.name} was removed")
+            await self._take_up()
+            yield
+
+    async def _take_up(self) -> None:
+        if self._is_taken_up:
+            return
+        self._is_taken_up = True
+        try:
+            await self._settle_leftovers()
+        except (OSError, TowerError):
+            # A disk that cannot be used now may be usable in a while.
+            self._is_taken_up = False
+            self._life.later("retry", self._config.reconnect.cap_seconds, self._take_up)
+            raise
+
+    async def resume(self) -> None:
+        """Settle what the last run of the daemon left, and start what should run, unless that is done."""
+        async with self._turn():
+            pass
+
+    def take_up(self) -> None:
+        """Say that there are no leftovers: the account is new."""
+        self._is_taken_up = True
+
+    async def _settle_leftovers(self) -> None:
+        if self.account.record.intent == "remove":
+            return
+        finding = await self._life.reconcile()
+        if self.account.record.intent == "unpair" or self.account.state is State.LOGGED_OUT:
+            await self._finish_forgetting()
+        elif self._life.fail_if_unusable(finding):
+            return
+        elif self.account.record.desired == "stopped":
+            self._life.rest()
+        elif finding is Finding.REFUSED_DEVICE:
+            self.account.restore(State.UNPAIRED, self.account.record.reason)
+            await self._life.evict()
+        elif finding is Finding.DEVICE_GONE:
+            await self._reports.after_device_gone()
+        elif self.account.record.is_linked:
+            await self._resume_session()
+        else:
+            await self._resume_pairing()
 
     @uninterrupted
     async def pair(self, *, phone: str | None = None, new_phone: bool = False) -> CodeOffer | None:
@@ -106,7 +134,7 @@ class Keeper:
             TowerError: `wrong-state` while a device is linked; `pairing-timeout` when WhatsApp gave no code;
                 `registry-unavailable`.
         """
-        async with self._life.lock:
+        async with self._turn():
             self._require_unlinked()
             await self._require_forgotten()
             forget_phone = {"expected_phone": None} if new_phone else {}
@@ -151,7 +179,7 @@ class Keeper:
         Raises:
             TowerError: `registry-unavailable`.
         """
-        async with self._life.lock:
+        async with self._turn():
             await self.account.intend(desired="running")
             if self.account.state in (State.STOPPED, State.FAILED):
                 await self._life.start()
@@ -164,7 +192,7 @@ class Keeper:
         Raises:
             TowerError: `registry-unavailable`.
         """
-        async with self._life.lock:
+        async with self._turn():
             await self.account.intend(desired="stopped")
             if self.account.state is not State.STOPPED:
                 self._timers.clear()
@@ -181,7 +209,7 @@ class Keeper:
         Raises:
             TowerError: `registry-unavailable`.
         """
-        async with self._life.lock:
+        async with self._turn():
             await self.account.intend(always=True, desired="running")
             self._timers.clear()
             finding = await self._life.end_worker(grace_seconds=_GOODBYE_SECONDS)
@@ -197,7 +225,7 @@ class Keeper:
         elif self._life.fail_if_unusable(finding):
             return
         elif state in ATTEMPT_STATES and not is_linked and finding is not Finding.REFUSED_DEVICE:
-            await self._life.begin_attempt()
+            await self._life.begin_attempt(phone=self.account.record.pairing_phone)
         elif state in ATTEMPT_STATES or finding is Finding.REFUSED_DEVICE:
             await self._life.go_on_pairing(finding, None)
         elif is_linked or state in (State.STOPPED, State.FAILED):
@@ -210,10 +238,12 @@ class Keeper:
         Raises:
             TowerError: `registry-unavailable`; nothing was changed.
         """
-        async with self._life.lock:
+        async with self._turn():
             if self.account.state is State.UNPAIRED and not self.carrier.is_running:
                 # A pairing that was about to begin by itself does not.
                 self._timers.clear()
+                self._life.is_going_to_pair = False
+                self._life.around.fleet.forget(self.account.record.id)
                 return
             await self.account.intend(intent="unpair")
             self._timers.clear()
@@ -228,12 +258,14 @@ class Keeper:
         Raises:
             TowerError: `logout-failed`, nothing was wiped; `registry-unavailable`.
         """
-        async with self._life.lock:
+        async with self._turn():
+            if self.account.state is State.LOGGED_OUT:
+                await self._finish_forgetting()
             if not self.account.record.is_linked:
                 return LogoutReport(outcome="not-linked")
             was = self.account.record
             await self.account.intend(intent="logout")
-            report = await self._log_out()
+            report = await self._logout.run()
             if report.outcome == "done":
                 await self._life.forget(Trigger.UNPAIR, "logged-out-by-operator")
             else:
@@ -259,12 +291,15 @@ class Keeper:
         if self._life.eviction is not None:
             # A device that may not stay is just being logged out; let that come to its end.
             await self.account.until(lambda: self._life.eviction is None, LOGOUT_SECONDS)
-        async with self._life.lock:
+        async with self._turn():
             was = self.account.record
             await self.account.intend(intent="remove")
+            if self.account.state is State.LOGGED_OUT:
+                await self._life.forget(Trigger.WIPED, "logged-out-by-phone")
+                await self.account.intend(intent="remove")
             report = LogoutReport(outcome="not-linked")
             if self.account.record.is_linked:
-                report = await self._log_out()
+                report = await self._logout.run()
                 if require_logout and report.outcome != "done":
                     await self._undo_logout(was, report)
                     raise TowerError(
@@ -306,74 +341,35 @@ class Keeper:
             NameTakenError: the name is taken.
             TowerError: `registry-unavailable`.
         """
-        async with self._life.lock:
+        async with self._turn():
             await self.account.intend(**columns)
 
     async def close(self) -> None:
         """End the worker because the daemon ends; nothing is decided by it."""
         await self._life.close(grace_seconds=_GOODBYE_SECONDS)
 
-    async def _log_out(self) -> LogoutReport:
-        """Log the device out at WhatsApp within the deadline; a worker that dies over it gets a successor."""
-        clock = self._life.around.clock
-        deadline = clock.monotonic() + LOGOUT_SECONDS
-        while True:
-            report = await self._connect_for_logout(deadline)
-            if report is not None:
-                return report
-            try:
-                remaining = max(0.1, deadline - clock.monotonic())
-                await self.carrier.ask(lambda order_id: messages.Logout(id=order_id), remaining)
-            except WorkerEndedError:
-                continue
-            except OrderFailedError as error:
-                return await self._look_after_logout(error)
-            return LogoutReport(outcome="done")
-
-    async def _look_after_logout(self, error: OrderFailedError) -> LogoutReport:
-        """Let the store say how a logout ended that was not answered in time."""
-        if not error.timed_out:
-            return LogoutReport(outcome="failed", detail=str(error))
-        if await self._life.end_worker() is Finding.DEVICE_GONE:
-            return LogoutReport(outcome="done")
-        return LogoutReport(outcome="unknown", detail=str(error))
-
-    async def _connect_for_logout(self, deadline: float) -> LogoutReport | None:
-        """Start and connect a worker if needed; return how the logout ended when it cannot be asked for."""
-        clock = self._life.around.clock
-        if not self.carrier.is_running:
-            self._timers.clear()
-            finding = await self._life.end_worker()
-            if finding is Finding.DEVICE_GONE:
-                # The worker died after WhatsApp had confirmed.
-                return LogoutReport(outcome="done")
-            if finding is not Finding.SAME_DEVICE:
-                return LogoutReport(outcome="failed", detail="the stored device cannot be used")
-            self.account.move(Trigger.START_LINKED, None)
-            await self._life.launch()
-        connected = await self.account.until(
-            lambda: self.account.state is State.CONNECTED or not self.carrier.is_running,
-            deadline - clock.monotonic(),
-        )
-        if not connected or not self.carrier.is_running:
-            return LogoutReport(outcome="failed", detail="no connection to WhatsApp")
-        return None
-
     async def _undo_logout(self, was: AccountRecord, report: LogoutReport) -> None:
         """Go back to what the account was doing; a logout that may have happened is remembered."""
         await self.account.intend(intent="logout" if report.outcome == "unknown" else None)
-        if was.desired == "stopped":
-            await self._life.end_worker()
+        if was.state is State.FAILED or was.desired == "stopped":
+            await self._life.quiet()
             self._timers.clear()
+        if was.state is State.FAILED:
+            self._life.fail(was.reason or "worker-lost")
+        elif was.desired == "stopped":
             self._life.rest()
-        elif not self.carrier.is_running or report.outcome == "unknown":
-            await self._life.end_worker()
-            self._life.schedule_retry(Death(generation=0, lived_seconds=60, cause="server-silent"))
+        elif not self.carrier.is_running:
+            self._life.schedule_retry("server-silent")
 
     async def _finish_forgetting(self) -> None:
         """Finish an unpair or a wipe that was recorded."""
         if self.account.record.intent == "unpair":
-            await self._life.forget(Trigger.UNPAIR, "unpaired-by-operator")
+            had_device = self.account.record.is_linked
+            if not had_device:
+                # A scan that nobody heard of: the phone lists the device all the same.
+                had_device = (await self.carrier.look()).kind is StoreKind.DEVICE
+            cause = self.account.record.cause or "never-paired"
+            await self._life.forget(Trigger.UNPAIR, "unpaired-by-operator" if had_device else cause)
         else:
             await self._life.forget(Trigger.WIPED, "logged-out-by-phone")
             self._reports.repair_soon()
@@ -403,6 +399,7 @@ class Keeper:
             return
         self.account.restore(State.UNPAIRED, self._life.unpaired_reason("pairing-interrupted"))
         self._life.close_attempt()
+        self._life.around.auditor.by_itself("scrubbed", self.account.record, detail="pairing-interrupted")
         await asyncio.to_thread(self.carrier.store.renew)
 
     async def _require_forgotten(self) -> None:
@@ -431,7 +428,7 @@ class Keeper:
     @property
     def is_about_to_pair(self) -> bool:
         """True when a pairing is going to begin by itself in a moment."""
-        return self.account.state is State.LOGGED_OUT or self._timers.is_running("repair")
+        return self.account.state is State.LOGGED_OUT or self._life.is_going_to_pair
 
     def make_primary(self) -> None:
         """Make this the primary account of its owner.
@@ -485,6 +482,7 @@ class Keeper:
         """Return what a human can do about the present state."""
         record = self.account.record
         if record.state is State.PAIRING:
-            return action_while_pairing(record.reason, record.name)
+            phone = international(record.pairing_phone)
+            return action_while_pairing(record.reason, record.name, phone=phone)
         action = action_for(record.reason, record.name)
         return f"{record.detail}; {action}" if action and record.detail else action

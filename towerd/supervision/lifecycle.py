@@ -7,32 +7,26 @@ operator, WhatsApp or a failed pairing has ended that device.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import sqlite3
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sessions.messages import Identity, Reports
 from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
-from towerd.accounts.ledger import Ledger
+from sessions.store import StoreLockedError
 from towerd.accounts.records import AccountRecord
-from towerd.audit import Auditor
-from towerd.clock import Clock
-from towerd.config import Config
 from towerd.protocol.errors import TowerError
 from towerd.reasons import REASONS, lasting, reason_while_pairing
 from towerd.supervision.account_state import AccountState, Retry
 from towerd.supervision.backoff import Backoff
 from towerd.supervision.carrier import Carrier, Death
-from towerd.supervision.fleet import Fleet
-from towerd.supervision.gate import StartGate
 from towerd.supervision.health import Condition, health
 from towerd.supervision.pairing import PairingAttempt
 from towerd.supervision.reconcile import Finding, reconcile
-from towerd.supervision.roster import Refusal, Roster
-from towerd.supervision.spawn import Spawner
+from towerd.supervision.roster import Refusal
+from towerd.supervision.surroundings import Surroundings
 from towerd.supervision.timers import Timers
 from towerd.supervision.truth import Pulse
 
@@ -62,21 +56,6 @@ HUMAN_CAUSES = frozenset({"locked", "banned"})
 Aftermath = Callable[[], Coroutine[Any, Any, object]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What every account needs of the daemon."""
-
-    config: Config
-    clock: Clock
-    ledger: Ledger
-    auditor: Auditor
-    roster: Roster
-    fleet: Fleet
-    gate: StartGate
-    spawner: Spawner
-    sessions_dir: Path
-
-
 class Lifecycle:
     """One account's state, worker and timers, and the steps between them.
 
@@ -88,6 +67,7 @@ class Lifecycle:
 
     Attributes:
         eviction: why the device that is logging in may not stay; None in ordinary life.
+        is_going_to_pair: unpaired for a moment only; a pairing begins by itself.
         unfinished: the attempt that led to a device which has not logged in yet; it goes on if that fails.
     """
 
@@ -118,6 +98,7 @@ class Lifecycle:
         self.eviction: Refusal | None = None
         self.unfinished: PairingAttempt | None = None
         self.quick_deaths = 0
+        self.is_going_to_pair = False
         self.is_closing = False
         self._aftermaths: set[asyncio.Task[None]] = set()
         self._health, _ = health(self.condition)
@@ -148,7 +129,7 @@ class Lifecycle:
                 await work()
             except TowerError as error:
                 log.error("%s: %s", self.account.name, error.message)
-            except (OSError, sqlite3.Error) as error:
+            except (OSError, sqlite3.Error, StoreLockedError) as error:
                 log.error("%s: the state directory cannot be used: %s", self.account.name, error)
                 self.later("retry", self.config.reconnect.cap_seconds, work)
 
@@ -174,10 +155,23 @@ class Lifecycle:
         elif self.account.state in LINKED_STATES and self.account.state is not State.CONNECTED:
             self.account.note(reason="start-queued")
 
+    async def launch_at_once(self) -> None:
+        """Start a worker past gate and fleet: for a logout, which has a deadline and ends by itself."""
+        await self._launch_worker()
+
     async def _launch_now(self) -> None:
         """Start a worker, and see that it gets somewhere in time."""
+        if not self.around.fleet.admits(self.account.record.id):
+            # The breaker opened while this start waited for its turn.
+            self.around.gate.leave(self.account.record.id)
+            self._hold()
+            return
+        self.account.trying()
         if self.around.fleet.is_canary_at_risk(self.account.record.id):
             await asyncio.to_thread(self.carrier.store.snapshot)
+        await self._launch_worker()
+
+    async def _launch_worker(self) -> None:
         try:
             await self.carrier.launch()
         except OSError as error:
@@ -246,6 +240,7 @@ class Lifecycle:
 
     async def start(self) -> None:
         """Start a session on the device that the store holds, if it holds one."""
+        self.timers.clear()
         finding = await self.reconcile()
         if self.fail_if_unusable(finding):
             return
@@ -284,6 +279,7 @@ class Lifecycle:
             pairing_phone=attempt.phone,
         )
         self.account.attempt = attempt
+        self.is_going_to_pair = False
         try:
             await asyncio.to_thread(self.carrier.store.renew)
         except OSError:
@@ -369,37 +365,37 @@ class Lifecycle:
 
     # Endings.
 
-    def schedule_retry(self, death: Death) -> None:
+    def schedule_retry(self, cause: str) -> None:
         """Try again by the schedule after a worker ended that carried a linked device."""
         if self.fail_if_crash_loop():
             return
         delay = self.backoff.next_delay_seconds()
-        was_connected = self.account.state is State.CONNECTED
-        cause = death.cause if death.cause in REASONS else "client-error"
-        if was_connected:
-            self.account.note(last_disconnected_at=self.around.clock.now())
-            self.account.emit("session.disconnected", {"reason": cause})
-        next_attempt_at = self.around.clock.now() + delay
-        self.account.reconnecting(
-            cause, Retry(attempt=self.backoff.failures, next_attempt_at=next_attempt_at)
-        )
-        self.later("retry", delay, self.launch)
+        known = cause if cause in REASONS else "client-error"
+        if self.account.state is State.CONNECTED:
+            self.account.emit("session.disconnected", {"reason": known})
+        retry = Retry(attempt=self.backoff.failures, next_attempt_at=self.around.clock.now() + delay)
+        if self.account.reconnecting(known, retry):
+            self.later("retry", delay, self.launch)
 
     def fail_if_crash_loop(self) -> bool:
         """Fail the account when its workers die one after the other; go on slowly."""
         if self.quick_deaths < self.config.workers.crash_loop_exits:
             return False
         self.quick_deaths = 0
+        attempt = self.account.attempt
         self.fail("worker-crash-loop")
-        self.later("retry", self.config.reconnect.slow_seconds, self.start)
+        again = self.start if attempt is None else functools.partial(self.begin_attempt, phone=attempt.phone)
+        self.later("retry", self.config.reconnect.slow_seconds, again)
         return True
 
     async def forget(self, trigger: Trigger, reason: str, *, detail: str | None = None) -> None:
         """Wipe the store and forget the device; what pairs next is expected to be the same phone."""
         self.timers.clear()
+        if trigger is Trigger.UNPAIR:
+            self.is_going_to_pair = False
         await self.quiet()
         self.around.fleet.forget(self.account.record.id)
-        is_wiped = await self._wipe()
+        is_wiped = await self.wipe()
         self.close_attempt()
         self.eviction = self.unfinished = None
         record = self.account.record
@@ -412,9 +408,10 @@ class Lifecycle:
         await self.settle_somehow()
         # What could not be wiped is wiped at the next start, as long as the intent stands.
         intent = None if is_wiped else record.intent
-        await self.account.intend(intent=intent, expected_phone=record.phone or record.expected_phone)
+        phone = record.phone if record.is_confirmed else None
+        await self.account.intend(intent=intent, expected_phone=phone or record.expected_phone)
 
-    async def _wipe(self) -> bool:
+    async def wipe(self) -> bool:
         """Empty the store's directory; return False when the disk does not let us."""
         try:
             await asyncio.to_thread(self.carrier.store.renew)
@@ -432,16 +429,20 @@ class Lifecycle:
 
     def rest(self) -> None:
         """Go to `stopped` when that is what the operator wants."""
+        self.is_going_to_pair = False
         if self.account.state is not State.STOPPED and self.account.record.desired == "stopped":
             self.around.fleet.forget(self.account.record.id)
             self.account.move(Trigger.STOP, "stopped-by-operator")
 
-    def fail(self, reason: str) -> None:
-        """Wait for a human."""
+    def fail(self, reason: str, *, is_canary: bool = False) -> None:
+        """Wait for a human; the canary of an outdated fleet goes on trying all the same."""
+        if not is_canary:
+            self.around.fleet.forget(self.account.record.id)
         self.timers.clear()
         self.pulse.end()
         self.arrived()
         self.close_attempt()
+        self.is_going_to_pair = False
         self.eviction = self.unfinished = None
         self.account.move(Trigger.FAILURE, reason)
 

@@ -44,7 +44,8 @@ def check_phone(field: str, phone: str | None) -> list[Field]:
     if phone is None:
         return []
     digits = digits_of(phone)
-    if re.fullmatch(r"\+?[\d ()/.-]+", phone) is None or len(digits) not in _PHONE_DIGITS:
+    is_national = digits.startswith("0")
+    if is_national or re.fullmatch(r"\+?[\d ()/.-]+", phone) is None or len(digits) not in _PHONE_DIGITS:
         return [
             Field(field=field, why="must be a phone number in international form, such as +4915112345678")
         ]

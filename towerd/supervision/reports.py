@@ -20,14 +20,13 @@ from towerd.reasons import REASONS, reason_while_pairing
 from towerd.supervision.account_state import Retry
 from towerd.supervision.carrier import Death
 from towerd.supervision.lifecycle import NO_DEVICE, Lifecycle
+from towerd.supervision.logout import LOGOUT_SECONDS
 from towerd.supervision.pairing import CODES_PER_ROUND, ROUND_SECONDS, PairingAttempt
 from towerd.supervision.process import OrderFailedError
 from towerd.supervision.reconcile import Finding
 
 log = logging.getLogger(__name__)
 
-LOGOUT_SECONDS = 15.0
-"""What WhatsApp is given to confirm a logout."""
 CODE_SECONDS = 20.0
 """What WhatsApp is given to hand out a pairing code."""
 _REPAIR_SECONDS = 1.0
@@ -69,6 +68,9 @@ class ReportReader:
         """Make of a report what is true; runs at once, in the order of the reports."""
         if self._life.is_closing:
             return
+        if self._account.state is State.CONNECTED and not isinstance(report, messages.KeepaliveMissed):
+            # Whatever the library reports of a connection, it has heard from the server.
+            self._life.pulse.feel()
         taker = self._takers.get(type(report))
         if taker is not None:
             taker(report)
@@ -209,11 +211,22 @@ class ReportReader:
         self._timers.clear()
         self._timers.start("stable", self._config.reconnect.stable_seconds, self._life.backoff.reset)
         self._life.pulse.begin()
+        if self._life.around.fleet.is_canary_at_risk(self._account.record.id):
+            self._carrier.store.drop_snapshot()
         self._life.around.fleet.report_connected(self._account.record.id)
         self._life.around.roster.elect_primary(self._account.record.owner_uid)
 
     def _take_identity(self, report: messages.IdentityLearned) -> None:
-        self._account.note(**self._account.identify(report.identity))
+        # A number that becomes known late runs the claim again.
+        refusal = self._life.refusal(report.identity) if self._is_new(report.identity) else None
+        if refusal is None:
+            self._account.note(**self._account.identify(report.identity))
+            return
+        self._life.eviction = refusal
+        self._account.note(**NO_DEVICE)
+        self._account.move(Trigger.UNPAIR, refusal.reason)
+        self._life.begin_eviction()
+        self._life.after(self._log_out_the_evicted)
 
     def _take_disconnected(self, _report: messages.Disconnected) -> None:
         # While authenticated this is the restart that WhatsApp asked for; while pairing, PairingOver follows.
@@ -254,7 +267,7 @@ class ReportReader:
             self._give_up_soon("banned", unlinked=True)
         elif not self._account.record.is_confirmed:
             self._life.after(self._after_incomplete)
-        elif self._account.move(Trigger.LOGGED_OUT, "logged-out-by-phone"):
+        elif self._account.move(Trigger.LOGGED_OUT, "logged-out-by-phone", is_primary=False):
             self._note_unlink()
             self._life.after(self._after_logged_out)
 
@@ -291,21 +304,32 @@ class ReportReader:
         elif finding is Finding.NOTHING and was_evicting:
             await self._life.end_eviction(None)
         elif finding is Finding.NOTHING:
-            self._next_round(death)
+            self._next_round(death.cause)
         elif was_running in ATTEMPT_STATES or finding in (Finding.NEW_DEVICE, Finding.REFUSED_DEVICE):
             # The scan is recorded; log in at once, as the library would have.
             await self._life.go_on_pairing(finding, death.cause)
         elif was_running in LINKED_STATES:
-            self._life.schedule_retry(death)
+            self._life.schedule_retry(death.cause)
+
+    async def _go_on(self, finding: Finding, cause: str) -> None:
+        """Go on with a pairing whose worker is gone: with what the phone has scanned, or with new codes."""
+        if self._life.fail_if_unusable(finding):
+            return
+        if finding is Finding.NOTHING:
+            self._next_round(cause)
+        else:
+            await self._life.go_on_pairing(finding, cause)
 
     async def after_device_gone(self) -> None:
         """The row vanished without our hearing of it: WhatsApp removed the device."""
-        if self._account.record.intent == "logout":
+        if self._life.around.fleet.is_canary_at_risk(self._account.record.id):
+            await self._after_canary_refused()
+        elif self._account.record.intent == "logout":
             await self._life.forget(Trigger.UNPAIR, "logged-out-by-operator")
         elif not self._account.record.is_confirmed:
             await self._after_incomplete()
         elif self._account.state in LINKED_STATES:
-            self._account.move(Trigger.LOGGED_OUT, "logged-out-by-phone")
+            self._account.move(Trigger.LOGGED_OUT, "logged-out-by-phone", is_primary=False)
             self._note_unlink()
             await self._after_logged_out()
         else:
@@ -313,14 +337,20 @@ class ReportReader:
 
     async def _after_logged_out(self) -> None:
         """Recorded first, then wiped, then paired anew by itself."""
+        self._life.is_going_to_pair = self._repairs_by_itself
         await self._life.settle_somehow()
         await self._life.forget(Trigger.WIPED, "logged-out-by-phone")
         self.repair_soon()
 
     def repair_soon(self) -> None:
         """Pair anew by itself, unless the configuration or the operator says otherwise."""
-        if self._config.pairing.automatic and self._account.record.desired == "running":
+        if self._repairs_by_itself:
+            self._life.is_going_to_pair = True
             self._life.later("repair", _REPAIR_SECONDS, self._repair)
+
+    @property
+    def _repairs_by_itself(self) -> bool:
+        return self._config.pairing.automatic and self._account.record.desired == "running"
 
     async def _repair(self) -> None:
         fleet, account_id = self._life.around.fleet, self._account.record.id
@@ -332,8 +362,10 @@ class ReportReader:
     async def _after_incomplete(self) -> None:
         """The phone scanned, and WhatsApp did not know the device at the first login."""
         attempt = self._account.attempt or self._life.unfinished
+        goes_on = attempt is not None and self._life.around.clock.now() < attempt.deadline_at
+        self._life.is_going_to_pair = goes_on
         await self._life.forget(Trigger.ATTEMPT_OVER, "pairing-incomplete")
-        if attempt is not None and self._life.around.clock.now() < attempt.deadline_at:
+        if goes_on:
             await self._life.begin_attempt(attempt)
 
     async def _after_slow_restart(self) -> None:
@@ -365,7 +397,7 @@ class ReportReader:
             await self._life.settle_somehow()
             await self._account.intend(expected_phone=phone)
             await self._life.quiet()
-            await asyncio.to_thread(self._carrier.store.renew)
+            await self._life.wipe()
             self._life.around.roster.elect_primary(self._account.record.owner_uid)
         else:
             await self._life.end_worker()
@@ -378,7 +410,7 @@ class ReportReader:
         if not self._account.record.is_linked:
             self._life.fail("client-outdated")
         elif fleet.report_outdated(self._account.record.id):
-            self._life.fail("client-outdated")
+            self._life.fail("client-outdated", is_canary=True)
             self._life.later("retry", fleet.next_try_seconds(), self._life.start)
             fleet.expect_canary(lambda: self._life.after(self._life.start))
         else:
@@ -386,7 +418,10 @@ class ReportReader:
 
     async def _after_replaced(self) -> None:
         """Somebody else uses the device: take it back a few times, then wait for a human."""
-        await self._life.end_worker()
+        finding = await self._life.end_worker()
+        if self._life.is_pairing:
+            await self._go_on(finding, "client-error")
+            return
         now = self._life.around.clock.monotonic()
         while self._takeovers and now - self._takeovers[0] > self._config.workers.takeover_seconds:
             self._takeovers.popleft()
@@ -395,9 +430,7 @@ class ReportReader:
             self._life.fail("stream-replaced")
             return
         self._takeovers.append(now)
-        self._life.schedule_retry(
-            Death(generation=self._carrier.generation, lived_seconds=60, cause="stream-replaced")
-        )
+        self._life.schedule_retry("stream-replaced")
 
     async def _after_canary_refused(self) -> None:
         """The canary was refused as well: put its device back and try again much later."""
@@ -408,6 +441,7 @@ class ReportReader:
         retry = Retry(attempt=self._life.backoff.failures, next_attempt_at=until)
         self._account.reconnecting("fleet-held", retry)
         self._life.later("retry", delay, self._life.launch)
+        self._life.around.fleet.expect_canary(lambda: self._life.after(self._life.launch))
 
     async def _wait_out_ban(self, seconds: float) -> None:
         await self._life.end_worker()
@@ -415,6 +449,7 @@ class ReportReader:
 
     def wait_out_ban(self, seconds: float) -> None:
         """Wait until a ban ends, then log in."""
+        self._life.around.fleet.forget(self._account.record.id)
         until = self._life.around.clock.now() + seconds
         retry = Retry(attempt=self._life.backoff.failures, next_attempt_at=until)
         self._account.reconnecting(
@@ -427,7 +462,7 @@ class ReportReader:
         if self._account.record.intent == "logout":
             await self._life.forget(Trigger.UNPAIR, "logged-out-by-operator")
 
-    def _next_round(self, death: Death) -> None:
+    def _next_round(self, cause: str) -> None:
         """The worker of a pairing is gone: ask WhatsApp for new codes, as long as the attempt lasts."""
         attempt = self._account.attempt
         if attempt is None:
@@ -437,9 +472,9 @@ class ReportReader:
         if self._life.fail_if_crash_loop():
             return
         # The codes ran out, or the line dropped: at once. A worker that got nowhere: with patience.
-        is_rotation = had_line and death.cause == "codes-over"
-        if death.cause in REASONS and not is_rotation:
-            self._account.move(Trigger.PAIR, death.cause)
+        is_rotation = had_line and cause == "codes-over"
+        if cause in REASONS and not is_rotation:
+            self._account.move(Trigger.PAIR, cause)
         delay = 0.0 if is_rotation else self._life.backoff.next_delay_seconds()
         self._life.later("retry", delay, self._next_worker)
 

@@ -67,7 +67,8 @@ class Roster:
 
     def elect_primary(self, owner_uid: int) -> None:
         """Make the oldest linked account of an owner the primary one, when the owner has none."""
-        linked = self._linked(owner_uid)
+        # One that is being wiped still holds its phone, but it leads nobody.
+        linked = [one for one in self._linked(owner_uid) if one.state is not State.LOGGED_OUT]
         if linked and not any(one.record.is_primary for one in linked):
             linked[0].note(is_primary=True)
 
@@ -93,9 +94,7 @@ class Roster:
         accounts = (
             one
             for one in self._accounts.values()
-            if one.record.owner_uid == owner_uid
-            and one.record.is_linked
-            and one.state is not State.LOGGED_OUT
+            if one.record.owner_uid == owner_uid and one.record.is_linked
         )
         return sorted(accounts, key=lambda one: (one.record.created_at, one.record.id))
 

@@ -16,9 +16,10 @@ from sessions.states import State
 from towerd.accounts.records import AccountRecord, EventDraft
 from towerd.accounts.registry import NameTakenError
 from towerd.protocol.errors import Field, TowerError
-from towerd.supervision.keeper import Keeper, LogoutReport
-from towerd.supervision.lifecycle import Surroundings
+from towerd.supervision.keeper import Keeper
+from towerd.supervision.logout import LogoutReport
 from towerd.supervision.names import ID_PATTERN, check_display_name, check_name, check_phone, digits_of
+from towerd.supervision.surroundings import Surroundings
 from towerd.supervision.uninterrupted import uninterrupted
 
 log = logging.getLogger(__name__)
@@ -158,6 +159,7 @@ class Supervisor:
         except NameTakenError:
             raise name_taken(name) from None
         keeper = Keeper(record, self._around)
+        keeper.take_up()
         self._keepers[record.id] = keeper
         return keeper
 
@@ -273,5 +275,5 @@ def name_taken(name: str) -> TowerError:
     return TowerError(
         "account-exists",
         f"you have an account {name} already",
-        hint="choose another name, or use --if-absent",
+        hint="choose another name",
     )

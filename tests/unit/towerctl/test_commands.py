@@ -280,7 +280,7 @@ DESTRUCTIVE = ["remove", "logout", "unpair"]
 ANSWERS: dict[str, dict[str, Any]] = {
     "remove": {"removed": True, "logout": "done", "detail": None},
     "logout": {"account": account(state="unpaired"), "logout": "done"},
-    "unpair": {"account": account(state="unpaired")},
+    "unpair": {"account": account(state="unpaired", reason="unpaired-by-operator")},
 }
 
 
@@ -367,6 +367,11 @@ def test_a_logout_that_failed_is_exit_1(tower: Tower, daemon: FakeDaemon) -> Non
 def test_unpair_says_that_the_phone_still_lists_it(tower: Tower, daemon: FakeDaemon) -> None:
     daemon.prepare("account.unpair", ANSWERS["unpair"])
     assert "the phone still lists the device" in tower("unpair", "shop", "--yes").out
+
+
+def test_unpair_of_what_was_never_linked_says_that(tower: Tower, daemon: FakeDaemon) -> None:
+    daemon.prepare("account.unpair", {"account": account(state="unpaired", reason="never-paired")})
+    assert tower("unpair", "shop", "--yes").out == "shop: no device was linked, unpaired\n"
 
 
 # -- pair, wait --------------------------------------------------------------------------------------------

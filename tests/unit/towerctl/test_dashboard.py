@@ -145,7 +145,7 @@ def test_namesakes_are_told_apart() -> None:
             "shop health healthy → warning (a, b)",
         ),
         (
-            event(1, "account.renamed", "new") | {"data": {"old": "shop", "name": "new"}},
+            event(1, "account.renamed", "new") | {"data": {"old": "shop", "new": "new"}},
             "new renamed shop → new",
         ),
         (event(1, "account.removed", logout="done"), "shop removed"),

@@ -70,6 +70,8 @@ async def add(call: Call, params: m.Add) -> m.AddResult:
         if_absent=params.if_absent,
     )
     call.about.append(keeper.account.record)
+    if not created:
+        call.notes.append("it was there already")
     if not created or not params.pair:
         return m.AddResult(account=_view(call, keeper), created=created)
     offer = await keeper.pair(phone=digits_of(params.phone) or None)
@@ -84,18 +86,24 @@ async def add(call: Call, params: m.Add) -> m.AddResult:
 async def set_names(call: Call, params: m.Set) -> m.AccountResult:
     """Change an account's names."""
     keeper = _find(call, params.account)
+    if params.name is not None:
+        call.notes.append(f"name {keeper.account.name} to {params.name}")
+    if params.display_name is not None:
+        call.notes.append(f"display name to {params.display_name}")
+    if params.primary:
+        call.notes.append("made primary")
+    await call.services.supervisor.rename(keeper, params.name, params.display_name)
     if params.primary:
         keeper.make_primary()
-    await call.services.supervisor.rename(keeper, params.name, params.display_name)
     return m.AccountResult(account=_view(call, keeper))
 
 
 async def pair(call: Call, params: m.Pair) -> m.PairResult:
     """Begin a new pairing attempt."""
+    keeper = _find(call, params.account)
     mistakes = check_phone("phone", params.phone)
     if mistakes:
         raise invalid(mistakes)
-    keeper = _find(call, params.account)
     offer = await keeper.pair(phone=digits_of(params.phone) or None, new_phone=params.new_phone)
     if offer is None:
         return m.PairResult(account=_view(call, keeper))

@@ -20,6 +20,7 @@ from tests.unit.towerd.waiting import DEADLINE_SECONDS, run, turns, until
 from towerd.config import Config
 from towerd.protocol.errors import TowerError
 from towerd.supervision import keeper as keeper_module
+from towerd.supervision import logout as logout_module
 from towerd.supervision import reports as reports_module
 from towerd.supervision.keeper import Keeper
 
@@ -888,7 +889,7 @@ def test_logout_that_fails_says_so_and_wipes_nothing(play: Play) -> None:
 def test_logout_of_unknown_end_that_did_happen_never_pairs_again(
     play: Play, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(keeper_module, "LOGOUT_SECONDS", 1.0)
+    monkeypatch.setattr(logout_module, "LOGOUT_SECONDS", 1.0)
 
     async def act(world: World) -> None:
         keeper, worker = await world.keep_connected()
@@ -913,7 +914,7 @@ def test_logout_of_unknown_end_that_did_happen_never_pairs_again(
 def test_logout_of_unknown_end_that_did_not_happen_is_forgotten_at_the_next_login(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper_module, "LOGOUT_SECONDS", 0.3)
+    monkeypatch.setattr(logout_module, "LOGOUT_SECONDS", 0.3)
 
     async def act(world: World) -> None:
         keeper, _ = await world.keep_connected()
@@ -929,7 +930,7 @@ def test_logout_of_unknown_end_that_the_library_carried_out_is_seen_at_once(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The 401 and the deletion come while the answer does not."""
-    monkeypatch.setattr(keeper_module, "LOGOUT_SECONDS", 0.5)
+    monkeypatch.setattr(logout_module, "LOGOUT_SECONDS", 0.5)
 
     async def act(world: World) -> None:
         keeper, worker = await world.keep_connected()
@@ -961,7 +962,7 @@ def test_logout_of_a_stopped_account_connects_it_for_that(play: Play) -> None:
 def test_stopped_account_whose_logout_fails_is_stopped_again(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper_module, "LOGOUT_SECONDS", 0.5)
+    monkeypatch.setattr(logout_module, "LOGOUT_SECONDS", 0.5)
 
     async def act(world: World) -> None:
         keeper, _ = await world.keep_connected()

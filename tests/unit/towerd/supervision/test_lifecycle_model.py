@@ -30,9 +30,9 @@ from towerd.supervision.carrier import Death
 from towerd.supervision.fleet import Fleet
 from towerd.supervision.gate import StartGate
 from towerd.supervision.keeper import Keeper
-from towerd.supervision.lifecycle import Surroundings
 from towerd.supervision.process import OrderFailedError, WorkerEndedError
 from towerd.supervision.roster import Roster
+from towerd.supervision.surroundings import Surroundings
 
 PHONES = ("491701234567", "491707654321")
 
@@ -207,6 +207,9 @@ class AccountLife(RuleBasedStateMachine):
         return self.loop.run_until_complete(step())
 
     def waits(self) -> list[Callable[[], None]]:
+        """What an outer world would do while a command waits: the worker connects, or dies in the end."""
+        if self.keeper.account.state is State.CONNECTING and self.worker.is_running:
+            return [lambda: self.worker.die(60.0)]
         return []
 
     def command(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -258,7 +261,6 @@ class AccountLife(RuleBasedStateMachine):
         assert self.keeper.account.state is State.UNPAIRED
         assert not self.keeper.account.record.is_linked
 
-    @precondition(lambda self: self.keeper.account.state is State.CONNECTED)
     @rule(works=st.booleans())
     def logout(self, *, works: bool) -> None:
         self.worker.logout_works = works

@@ -27,8 +27,8 @@ from towerd.config import Config, ReconnectConfig, WorkersConfig
 from towerd.supervision.fleet import Fleet
 from towerd.supervision.gate import StartGate
 from towerd.supervision.keeper import Keeper
-from towerd.supervision.lifecycle import Surroundings
 from towerd.supervision.roster import Roster
+from towerd.supervision.surroundings import Surroundings
 
 ALICE = Identity(jid=JID, device_number=12, push_name="Alice", platform="android")
 """Who the device of `stores.make_store` is."""

@@ -1,0 +1,33 @@
+"""The daemon's parts, as every account is handed them.
+
+The one rule: an account gets at the rest of the daemon through these and through nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from towerd.accounts.ledger import Ledger
+from towerd.audit import Auditor
+from towerd.clock import Clock
+from towerd.config import Config
+from towerd.supervision.fleet import Fleet
+from towerd.supervision.gate import StartGate
+from towerd.supervision.roster import Roster
+from towerd.supervision.spawn import Spawner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every account needs of the daemon."""
+
+    config: Config
+    clock: Clock
+    ledger: Ledger
+    auditor: Auditor
+    roster: Roster
+    fleet: Fleet
+    gate: StartGate
+    spawner: Spawner
+    sessions_dir: Path
