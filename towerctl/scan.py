@@ -220,7 +220,7 @@ def _blocks(answer: results.QrResult, picture: Picture, *, follows: bool = False
     if not picture.is_drawing:
         return [Raw(payload(qr)), *picture.steps(), Note(validity)]
     drawing = qr["data"] if qr["data"].endswith("\n") else qr["data"] + "\n"
-    blocks = [*([Clear()] if follows else []), Raw(drawing), Note(STEPS), Note(validity)]
+    blocks: list[Block] = [*([Clear()] if follows else []), Raw(drawing), Note(STEPS), Note(validity)]
     lines = drawing.splitlines()
     if (small := too_small(columns=len(lines[0]), rows=len(lines))) is not None:
         blocks.append(Note(small))
