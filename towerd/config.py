@@ -112,11 +112,13 @@ class FleetConfig(Section, frozen=True, kw_only=True):
         wave_accounts: so many accounts unlinked within `wave_seconds` are a wave.
         wave_seconds: see there.
         canary_seconds: how long the canary waits before it tries again; doubled up to an hour.
+        release_seconds: the others are let go over a window of this much per account.
     """
 
     wave_accounts: Annotated[int, msgspec.Meta(ge=2, le=100_000)] = 3
     wave_seconds: Seconds = 60.0
     canary_seconds: Seconds = 300.0
+    release_seconds: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.2
 
 
 class EventsConfig(Section, frozen=True, kw_only=True):

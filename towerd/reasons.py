@@ -24,6 +24,9 @@ class Reason:
     strength: int = 0
 
 
+LASTING = 3
+"""The strength of what a human has to know of however long ago it was."""
+
 _PAIR = "run: towerctl qr {name}"
 _WAITS = "nothing to do: towerd tries again by itself"
 

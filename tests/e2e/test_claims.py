@@ -85,6 +85,9 @@ def test_another_phone_than_before_is_refused_unless_allowed(tower: Tower, simul
     tower.ctl("pair", "sales", "--new-phone")
     simulator.scan(payload(tower, "sales"), OTHER_PHONE)
     assert tower.wait_for_state("sales", "connected")["phone"] == f"+{OTHER_PHONE}"
+    (event,) = tower.events("session.phone_changed")
+    assert event["data"] == {"old": f"+{PHONE}", "new": f"+{OTHER_PHONE}"}
+    assert "phone-changed" in [row["action"] for row in tower.rpc("audit.list")["audits"]]
 
 
 def test_an_expected_phone_is_expected_at_once(tower: Tower, simulator: Simulator) -> None:

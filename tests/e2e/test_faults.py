@@ -142,6 +142,16 @@ def test_locked_and_banned_need_a_human(linked: Tower, simulator: Simulator, cod
     linked.wait_for_state("sales", "connected")
 
 
+def test_a_ban_without_an_end_needs_a_human_and_keeps_the_device(linked: Tower, simulator: Simulator) -> None:
+    simulator.ban(PHONE, 402)
+    account = linked.wait_for_state("sales", "failed")
+    assert account["reason"] == "banned"
+    assert account["phone"] == f"+{PHONE}"
+    simulator.unban(PHONE)
+    linked.ctl("start", "sales")
+    linked.wait_for_state("sales", "connected")
+
+
 def test_a_ban_with_an_end_heals_by_itself(linked: Tower, simulator: Simulator) -> None:
     simulator.ban(PHONE, 402, expire=4)
     account = wait_for_reason(linked, "banned-until")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.whatsapp.simulator import Simulator
 
 PHONE = "491701234567"
-ROUNDS = 12
+ROUNDS = 6
 CONFIG = """
 [reconnect]
 library_seconds = 1
@@ -23,6 +23,9 @@ cap_seconds = 0.5
 stable_seconds = 0.01
 [pairing]
 timeout_seconds = 60
+[truth]
+quiet_seconds = 1
+probe_seconds = 1
 """
 
 
@@ -36,11 +39,22 @@ def status(pid: int, key: str) -> int:
 
 
 def one_round(tower: Tower, simulator: Simulator) -> None:
-    """One of each: a killed worker, a dropped line, hung-up clients, an account that comes and goes."""
+    """One of each: worker killed, stopped, line dropped, ban, unlink, hung-up clients, a passing account."""
     os.kill(tower.account("sales")["worker"]["pid"], signal.SIGKILL)
     tower.wait_for_state("sales", "reconnecting")
     tower.wait_for_state("sales", "connected")
     simulator.drop(PHONE)
+    tower.wait_for_state("sales", "connected")
+    os.kill(tower.account("sales")["worker"]["pid"], signal.SIGSTOP)
+    tower.wait_for_state("sales", "reconnecting")
+    tower.wait_for_state("sales", "connected")
+    simulator.ban(PHONE, 402, expire=1)
+    tower.wait_for_state("sales", "reconnecting")
+    tower.wait_for_state("sales", "connected")
+    simulator.logout(PHONE)
+    tower.wait_for_state("sales", "pairing")
+    qr = tower.rpc("account.qr", account="sales", wait_seconds=20)["qr"]
+    simulator.scan(qr["data"], PHONE)
     tower.wait_for_state("sales", "connected")
     tower.rpc("account.add", name="guest")
     tower.rpc("account.qr", account="guest", wait_seconds=20)

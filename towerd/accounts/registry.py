@@ -30,12 +30,16 @@ from towerd.accounts.records import (
     EventRecord,
     TransitionRecord,
 )
+from towerd.reasons import LASTING, REASONS
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 KEPT_TRANSITIONS = 200
 """Transitions kept per account."""
 
 _NEWEST_EVENT_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'event'"
+
+
+LASTING_CAUSES = tuple(sorted(slug for slug, reason in REASONS.items() if reason.strength >= LASTING))
 
 
 class RegistryError(Exception):
@@ -232,7 +236,11 @@ class Registry:
         ).execute()
         keep = (
             Transition.select(Transition.id)
-            .where(Transition.account_id == transition.account_id)
+            .where(
+                (Transition.account_id == transition.account_id)
+                # A lasting cause is not pushed out by a line that flaps.
+                & (Transition.reason.is_null() | Transition.reason.not_in(LASTING_CAUSES))
+            )
             .order_by(Transition.id.desc())
             .offset(KEPT_TRANSITIONS)
             .limit(-1)

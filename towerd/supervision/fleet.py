@@ -143,8 +143,10 @@ class Fleet:
         self._tries = 0
         self._unlinked.clear()
         held, self._held = self._held, {}
+        window = self._config.release_seconds * max(0, len(held) - 1)
         for one in held.values():
-            one.release()
+            # Not all at once: that is what WhatsApp had enough of.
+            self._soon(random.uniform(0, window), one.release)  # noqa: S311 - jitter
 
     def _open(self, cause: Cause, *, canary: str | None) -> None:
         self.cause, self.canary, self.since, self._tries = cause, canary, self._clock.now(), 0
@@ -170,6 +172,12 @@ class Fleet:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(seconds, call)
+
+    def _soon(self, seconds: float, call: Callable[[], None]) -> None:
+        if seconds > 0:
+            asyncio.get_running_loop().call_later(seconds, call)
+        else:
+            call()
 
     def _emit(self, event_type: str, data: dict[str, Any]) -> None:
         self._ledger.post(

@@ -138,6 +138,8 @@ class Keeper:
             self._require_unlinked()
             await self._require_forgotten()
             forget_phone = {"expected_phone": None} if new_phone else {}
+            if new_phone:
+                self._life.former_phone = self.account.record.expected_phone
             await self.account.intend(always=True, desired="running", intent=None, **forget_phone)
             attempt = self.account.attempt
             if phone is None or attempt is None or attempt.phone != phone:
@@ -323,6 +325,7 @@ class Keeper:
         try:
             await asyncio.to_thread(self.carrier.store.remove)
             gone = self.account.draft("account.removed", {"logout": report.outcome})
+            around.auditor.by_itself("removed", record, detail=f"logout {report.outcome}")
             await around.ledger.settle()
             await around.ledger.commit(lambda registry: registry.delete(record.id, [gone]))
         except (TowerError, OSError):

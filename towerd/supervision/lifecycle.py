@@ -68,6 +68,7 @@ class Lifecycle:
     Attributes:
         eviction: why the device that is logging in may not stay; None in ordinary life.
         is_going_to_pair: unpaired for a moment only; a pairing begins by itself.
+        former_phone: the number that was linked before an operator allowed another one.
         unfinished: the attempt that led to a device which has not logged in yet; it goes on if that fails.
     """
 
@@ -97,6 +98,7 @@ class Lifecycle:
         self.lock = asyncio.Lock()
         self.eviction: Refusal | None = None
         self.unfinished: PairingAttempt | None = None
+        self.former_phone: str | None = None
         self.quick_deaths = 0
         self.is_going_to_pair = False
         self.is_closing = False
@@ -189,7 +191,14 @@ class Lifecycle:
         elif self.account.state is State.PAIRING:
             self.account.move(Trigger.PAIR, "fleet-held")
         is_linked = self.account.record.is_linked
-        self.around.fleet.hold(self.account.record.id, lambda: self.after(self.launch), can_test=is_linked)
+        self.around.fleet.hold(
+            self.account.record.id, lambda: self.after(self._go_on_released), can_test=is_linked
+        )
+
+    async def _go_on_released(self) -> None:
+        """Go on after the fleet was held, unless an operator has decided otherwise meanwhile."""
+        if self.account.record.reason == "fleet-held" and not self.carrier.is_running:
+            await self.launch()
 
     def arrived(self) -> None:
         """The worker got somewhere: its place at the gate is free."""

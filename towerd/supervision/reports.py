@@ -21,14 +21,16 @@ from towerd.supervision.account_state import Retry
 from towerd.supervision.carrier import Death
 from towerd.supervision.lifecycle import NO_DEVICE, Lifecycle
 from towerd.supervision.logout import LOGOUT_SECONDS
-from towerd.supervision.pairing import CODES_PER_ROUND, ROUND_SECONDS, PairingAttempt
+from towerd.supervision.names import digits_of, international
+from towerd.supervision.pairing import CODES_PER_ROUND
+from towerd.supervision.pairing_code import ask_for_code
 from towerd.supervision.process import OrderFailedError
 from towerd.supervision.reconcile import Finding
 
 log = logging.getLogger(__name__)
 
-CODE_SECONDS = 20.0
-"""What WhatsApp is given to hand out a pairing code."""
+PHONE_SECONDS = 18.0
+"""After this a pairing whose phone number is not known goes on without, and says so."""
 _REPAIR_SECONDS = 1.0
 """Delay before the pairing that follows an unlink by the phone."""
 
@@ -60,7 +62,7 @@ class ReportReader:
             messages.Replaced: lambda _report: self._life.after(self._after_replaced),
             messages.ConnectFailed: lambda report: self._give_up_soon(f"connect-failure-{report.code}"),
             messages.StoreLocked: lambda _report: self._give_up_soon("store-locked"),
-            messages.KeepaliveMissed: lambda _report: self._doubt(),
+            messages.KeepaliveMissed: lambda _report: self._life.pulse.doubt(),
             messages.KeepaliveRestored: lambda _report: self._life.pulse.feel(),
         }
 
@@ -68,7 +70,7 @@ class ReportReader:
         """Make of a report what is true; runs at once, in the order of the reports."""
         if self._life.is_closing:
             return
-        if self._account.state is State.CONNECTED and not isinstance(report, messages.KeepaliveMissed):
+        if not isinstance(report, messages.KeepaliveMissed):
             # Whatever the library reports of a connection, it has heard from the server.
             self._life.pulse.feel()
         taker = self._takers.get(type(report))
@@ -102,8 +104,7 @@ class ReportReader:
         if attempt.phone is not None:
             # The line stands; the code goes over it, and ends with it.
             if report.number == 1:
-                task = self._ask_for_code(attempt, attempt.phone, self._carrier.generation)
-                self._life.background(task)
+                self._life.background(ask_for_code(self._life, attempt, attempt.phone))
             return
         self._account.emit(
             "session.qr",
@@ -113,27 +114,6 @@ class ReportReader:
                 "count": CODES_PER_ROUND,
                 "expires_at": wall_time(attempt.offer.expires_at, self._life.around.clock),
             },
-        )
-        self._account.changed()
-
-    async def _ask_for_code(self, attempt: PairingAttempt, phone: str, generation: int) -> None:
-        issued_at = attempt.offer.issued_at if attempt.offer else self._life.around.clock.monotonic()
-        try:
-            code = await self._carrier.ask(
-                lambda order_id: messages.PairPhone(id=order_id, phone=phone), CODE_SECONDS
-            )
-        except OrderFailedError as error:
-            if generation == self._carrier.generation:
-                log.warning("%s: WhatsApp gave no pairing code: %s", self._account.name, error)
-                self._carrier.kill("code-refused")
-            return
-        if generation != self._carrier.generation or self._account.attempt is not attempt or not code:
-            return
-        expires_at = issued_at + ROUND_SECONDS
-        attempt.show_code(code, issued_at=self._life.around.clock.monotonic(), expires_at=expires_at)
-        self._account.emit(
-            "session.code",
-            {"round": attempt.round, "expires_at": wall_time(expires_at, self._life.around.clock)},
         )
         self._account.changed()
 
@@ -159,12 +139,31 @@ class ReportReader:
             self._life.around.auditor.by_itself(
                 "paired", self._account.record, source="phone", detail=self._account.record.phone
             )
+            self._tell_changed_phone()
+            if self._account.record.phone is None:
+                self._timers.start("phone", PHONE_SECONDS, self._tell_unknown_phone)
             self._timers.stop("pairing", "connect")
             self._life.later(
                 "authenticated", self._config.pairing.authenticated_seconds, self._after_slow_restart
             )
             if self._account.attempt is not None:
                 self._account.attempt.withdraw()
+
+    def _tell_changed_phone(self) -> None:
+        """A re-pair with another phone is never silent, even when the operator allowed it."""
+        old, self._life.former_phone = self._life.former_phone, None
+        new = self._account.record.phone
+        if old is None or new is None or digits_of(old) == digits_of(new):
+            return
+        self._account.emit("session.phone_changed", {"old": international(old), "new": new})
+        self._life.around.auditor.by_itself(
+            "phone-changed", self._account.record, source="phone", detail=f"{international(old)} to {new}"
+        )
+
+    def _tell_unknown_phone(self) -> None:
+        """The account connects all the same; the claim runs again when the number becomes known."""
+        log.warning("%s: the phone's number is not known yet; going on without", self._account.name)
+        self._account.emit("session.phone_unknown", {})
 
     # Connection.
 
@@ -245,10 +244,6 @@ class ReportReader:
             last_disconnected_at=self._life.around.clock.now(),
         )
         self._account.emit("session.disconnected", {"reason": "connection-lost"})
-
-    def _doubt(self) -> None:
-        if self._account.state is State.CONNECTED:
-            self._life.pulse.doubt()
 
     # Refusals.
 
@@ -357,7 +352,11 @@ class ReportReader:
         if fleet.admits(account_id):
             await self._life.begin_attempt()
         else:
-            fleet.hold(account_id, lambda: self._life.after(self._life.begin_attempt), can_test=False)
+            fleet.hold(account_id, lambda: self._life.after(self._repair_released), can_test=False)
+
+    async def _repair_released(self) -> None:
+        if self._life.is_going_to_pair:
+            await self._life.begin_attempt()
 
     async def _after_incomplete(self) -> None:
         """The phone scanned, and WhatsApp did not know the device at the first login."""

@@ -10,6 +10,7 @@ import asyncio
 import logging
 
 from sessions import messages
+from sessions.states import State
 from towerd.config import TruthConfig
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.carrier import Carrier
@@ -43,6 +44,8 @@ class Pulse:
 
     def feel(self) -> None:
         """There is evidence of life."""
+        if self._account.state is not State.CONNECTED:
+            return
         if self.is_doubtful:
             self.is_doubtful = False
             self._account.changed()
@@ -51,6 +54,8 @@ class Pulse:
 
     def doubt(self) -> None:
         """A keepalive went unanswered: look at once."""
+        if self._account.state is not State.CONNECTED:
+            return
         if not self.is_doubtful:
             self.is_doubtful = True
             self._account.changed()

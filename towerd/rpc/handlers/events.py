@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from towerd.accounts.records import EventQuery, EventRecord
-from towerd.clock import parse_rfc3339
+from towerd.clock import parse_rfc3339, rfc3339
 from towerd.events import Listener, SlowListenerError, event_to_wire
 from towerd.protocol import methods as m
 from towerd.protocol.errors import Field, TowerError
@@ -123,6 +123,8 @@ async def _query(
     after_id, from_time = moment("since", since)
     if after_id is not None:
         await _require_kept(call, after_id)
+    elif from_time is not None:
+        await _require_kept_since(call, from_time)
     return EventQuery(after_id=after_id, from_time=from_time, account_id=account_id, types=tuple(types or ()))
 
 
@@ -132,6 +134,18 @@ async def _require_kept(call: Call, after_id: int) -> None:
         raise TowerError(
             "events-expired",
             f"events after {after_id} are no longer all kept; the oldest kept is {before_oldest + 1}",
+            hint=f"go on from there: --since {before_oldest}",
+        )
+
+
+async def _require_kept_since(call: Call, from_time: float) -> None:
+    before_oldest, _ = await call.services.ledger.read(lambda registry: registry.event_bounds())
+    oldest = await call.services.ledger.read(lambda registry: registry.events(EventQuery(limit=1)))
+    # The first events of all have nothing before them.
+    if before_oldest > 0 and oldest and from_time < oldest[0].time:
+        raise TowerError(
+            "events-expired",
+            f"events since then are no longer all kept; the oldest kept is of {rfc3339(oldest[0].time)}",
             hint=f"go on from there: --since {before_oldest}",
         )
 

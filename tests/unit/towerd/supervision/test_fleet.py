@@ -28,7 +28,7 @@ class Breaker:
         self.ledger = Ledger()
         self.released: list[str] = []
         ledger: Any = self.ledger
-        self.fleet = Fleet(FleetConfig(**config), clock=self.clock, ledger=ledger)
+        self.fleet = Fleet(FleetConfig(**({"release_seconds": 0} | config)), clock=self.clock, ledger=ledger)
 
     def hold(self, account_id: str, *, can_test: bool = True) -> None:
         self.fleet.hold(account_id, lambda: self.released.append(account_id), can_test=can_test)
@@ -140,3 +140,17 @@ def test_closing_by_command_lets_all_go_on() -> None:
     assert breaker.released == ["b"]
     breaker.fleet.close("again")
     assert breaker.ledger.events == ["fleet.opened", "fleet.closed"]
+
+
+def test_those_held_go_on_one_after_the_other() -> None:
+    async def scene() -> list[str]:
+        breaker = Breaker(release_seconds=0.02)
+        breaker.fleet.report_outdated("a")
+        for account_id in ("b", "c", "d", "e"):
+            breaker.hold(account_id)
+        breaker.fleet.close("by command")
+        at_once = list(breaker.released)
+        await until(lambda: len(breaker.released) == 4)
+        return at_once
+
+    assert len(run(scene())) < 4
