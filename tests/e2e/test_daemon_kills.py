@@ -84,7 +84,7 @@ class Victim:
             account.exists, account.desired, account.unsure = True, "running", None
             self.scan(account)
             return
-        verb = self.dice.choice(["stop", "start", "restart", "scan", "remove"])
+        verb = self.dice.choice(["stop", "start", "restart", "scan", "scan", "logout", "remove"])
         if verb == "scan":
             self.scan(account)
             return
@@ -92,7 +92,7 @@ class Victim:
         self.call(f"account.{verb}", account=account.name)
         if verb == "remove":
             account.exists = False
-        else:
+        elif verb != "logout":
             account.desired = "stopped" if verb == "stop" else "running"
         account.unsure = None
 
@@ -142,7 +142,7 @@ class Victim:
         shown = self.tower.account(account.name)
         if shown["desired"] == "stopped":
             is_linked = shown["jid"] is not None
-            return shown["state"] == "stopped" and len(devices) == is_linked
+            return shown["state"] in ("stopped", "unpaired") and len(devices) == is_linked
         if devices:
             return shown["state"] == "connected" and [one["is_online"] for one in devices] == [True]
         return shown["state"] in ("pairing", "unpaired")

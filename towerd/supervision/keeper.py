@@ -400,10 +400,10 @@ class Keeper:
         if started_at <= self._life.around.clock.now() < former.deadline_at:
             await self._life.begin_attempt(former)
             return
+        await self._life.wipe()
+        self._life.around.auditor.by_itself("scrubbed", self.account.record, detail="pairing-interrupted")
         self.account.restore(State.UNPAIRED, self._life.unpaired_reason("pairing-interrupted"))
         self._life.close_attempt()
-        self._life.around.auditor.by_itself("scrubbed", self.account.record, detail="pairing-interrupted")
-        await asyncio.to_thread(self.carrier.store.renew)
 
     async def _require_forgotten(self) -> None:
         """Finish a wipe that the disk did not allow; nothing pairs over what was to be forgotten."""
