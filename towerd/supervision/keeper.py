@@ -300,6 +300,9 @@ class Keeper:
                 await self._life.forget(Trigger.WIPED, "logged-out-by-phone")
                 await self.account.intend(intent="remove")
             report = LogoutReport(outcome="not-linked")
+            if not self.account.record.is_linked:
+                # The store may hold a scan that nobody has heard of; the phone lists that device.
+                await self._life.end_worker()
             if self.account.record.is_linked:
                 report = await self._logout.run()
                 if require_logout and report.outcome != "done":

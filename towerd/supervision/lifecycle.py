@@ -15,7 +15,7 @@ from typing import Any
 
 from sessions.messages import Identity, Reports
 from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
-from sessions.store import StoreLockedError
+from sessions.store import StoreKind, StoreLockedError
 from towerd.accounts.records import AccountRecord
 from towerd.protocol.errors import TowerError
 from towerd.reasons import REASONS, lasting, reason_while_pairing
@@ -222,7 +222,12 @@ class Lifecycle:
         """Let the store say what is linked; no worker may be running."""
         report = await self.carrier.look()
         finding = reconcile(self.account.record, report)
-        if finding is Finding.NEW_DEVICE and self.account.record.intent in ("unpair", "remove"):
+        record = self.account.record
+        is_ending = record.intent == "logout" or not record.is_confirmed
+        if finding is Finding.DAMAGED and report.kind is StoreKind.MISSING and is_ending:
+            # Wiped by ourselves, and the daemon was killed before that was written down.
+            return Finding.DEVICE_GONE
+        if finding is Finding.NEW_DEVICE and self.account.record.intent == "unpair":
             # What an operator wanted forgotten and the disk would not let go.
             return Finding.NOTHING
         if finding is Finding.NEW_DEVICE and report.identity is not None:

@@ -233,11 +233,10 @@ class ReportReader:
             return
         self._life.pulse.end()
         self._timers.stop("stable")
-        self._timers.start(
-            "library",
-            self._config.reconnect.library_seconds,
-            lambda: self._carrier.kill("connection-lost"),
-        )
+        # The library's own retry is a login as well: while the fleet is held it gets no time for that.
+        admitted = self._life.around.fleet.admits(self._account.record.id)
+        patience = self._config.reconnect.library_seconds if admitted else 0.0
+        self._timers.start("library", patience, lambda: self._carrier.kill("connection-lost"))
         self._account.reconnecting(
             "connection-lost",
             Retry(attempt=0, next_attempt_at=None),
