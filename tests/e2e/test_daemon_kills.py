@@ -24,6 +24,10 @@ SEED = 20261121
 DAEMONS = 4
 KILLS_EACH = int(os.environ.get("TOWER_TEST_KILLS", "200")) // DAEMONS
 ACCOUNTS = 3
+VERBS = ["stop", "start", "restart", "scan", "remove"]
+if KILLS_EACH > 50:
+    # On demand: a longer and wilder life.
+    VERBS += ["scan", "logout"]
 CONFIG = """
 [reconnect]
 base_seconds = 0.1
@@ -84,7 +88,7 @@ class Victim:
             account.exists, account.desired, account.unsure = True, "running", None
             self.scan(account)
             return
-        verb = self.dice.choice(["stop", "start", "restart", "scan", "scan", "logout", "remove"])
+        verb = self.dice.choice(VERBS)
         if verb == "scan":
             self.scan(account)
             return
