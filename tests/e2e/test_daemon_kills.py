@@ -24,10 +24,7 @@ SEED = 20261121
 DAEMONS = 4
 KILLS_EACH = int(os.environ.get("TOWER_TEST_KILLS", "200")) // DAEMONS
 ACCOUNTS = 3
-VERBS = ["stop", "start", "restart", "scan", "remove"]
-if KILLS_EACH > 50:
-    # On demand: a longer and wilder life.
-    VERBS += ["scan", "logout"]
+VERBS = ["stop", "start", "restart", "scan", "scan", "logout", "remove"]
 CONFIG = """
 [reconnect]
 base_seconds = 0.1
