@@ -1,7 +1,7 @@
 """Packages that the client library imports and a session never uses, loaded only if something does use them.
 
 The one rule: nothing is missing. A placeholder stands in for the package until its first use, which imports
-the real one. It saves a third of a worker's memory and of its start (docs/performance.md).
+the real one. It saves a quarter of a worker's memory and near half of its start (docs/performance.md).
 """
 
 from __future__ import annotations

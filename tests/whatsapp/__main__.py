@@ -176,7 +176,9 @@ def main(arguments: list[str]) -> int:
         else:
             _do(arguments)
     except SimulatorError as error:
-        print(json.dumps({"error": str(error), "reason": error.reason}))
+        # What `env` prints is evaluated by a shell: an error there must not look like an environment.
+        stream = sys.stderr if arguments[:1] == ["env"] else sys.stdout
+        print(json.dumps({"error": str(error), "reason": error.reason}), file=stream)
         return 1
     except (OSError, ValueError) as error:
         print(json.dumps({"error": str(error), "reason": "malformed"}))

@@ -32,8 +32,8 @@ from towerd.supervision.uninterrupted import uninterrupted
 CODE_PATIENCE_SECONDS = 45.0
 """How long a caller waits for a pairing code: a worker's start, the line, and WhatsApp's answer."""
 _GOODBYE_SECONDS = 3.0
-# A restart of the daemon does not settle these: logging in again would throw the other program out.
-_KEPT_FAILURES = frozenset({"stream-replaced", "exported"})
+# A restart of the daemon does not settle this: logging in again would throw the other program out.
+_KEPT_FAILURES = frozenset({"stream-replaced"})
 
 
 class Keeper:

@@ -246,3 +246,12 @@ def test_client_without_the_pinned_key_is_refused(running: Simulator, tmp_path: 
     )
     assert (done.returncode, done.stdout) == (70, "")
     assert "0 times" in done.stderr
+
+
+def test_an_environment_of_no_simulator_is_nothing_that_a_shell_could_take_for_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["env", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "error" in told.err
