@@ -40,6 +40,10 @@ class Ledger:
     Args:
         registry: opened on that thread by `open`.
         publish: takes events once they are durable, in the order of their ids, on the event loop.
+
+    Attributes:
+        trouble: why the database cannot be written at present.
+        refused: ids of accounts whose phone or first place another row of the database holds.
     """
 
     def __init__(self, registry: Registry, publish: Callable[[Sequence[EventRecord]], None]) -> None:
@@ -56,6 +60,7 @@ class Ledger:
         self._progress = asyncio.Condition()
         self._writer: asyncio.Task[None] | None = None
         self.trouble: str | None = None
+        self.refused: set[str] = set()
 
     async def open(self) -> None:
         """Open the registry and begin writing behind.
@@ -159,9 +164,12 @@ class Ledger:
             self._accounts, self._transitions, self._events, self._audits = {}, [], [], []
 
             def work(batch: Batch = batch) -> None:
-                events = self._registry.write_behind(batch)
-                if events:
-                    loop.call_soon_threadsafe(self._publish, events)
+                written = self._registry.write_behind(batch)
+                self.refused.update(written.refused)
+                for account_id in written.refused:
+                    log.error("the account database refuses what %s claims: another row holds it", account_id)
+                if written.events:
+                    loop.call_soon_threadsafe(self._publish, written.events)
 
             try:
                 await self._on_thread(work)

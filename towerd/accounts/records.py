@@ -118,6 +118,13 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     audits: list[AuditRecord] = []
 
 
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch became: its events with their ids, and the accounts whose claim an index refused."""
+
+    events: list[EventRecord]
+    refused: list[str]
+
+
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which events to read; times are seconds since the epoch, ids are exclusive below."""
 

@@ -29,6 +29,7 @@ from towerd.accounts.records import (
     EventQuery,
     EventRecord,
     TransitionRecord,
+    Written,
 )
 from towerd.reasons import LASTING, REASONS
 
@@ -126,8 +127,10 @@ class Registry:
             Account.update(**_row(record, INTENT_COLUMNS)).where(Account.id == record.id).execute()
             return self._write_events(events)
 
-    def write_behind(self, batch: Batch) -> list[EventRecord]:
+    def write_behind(self, batch: Batch) -> Written:
         """Write what happened: the actual columns, transitions and events.
+
+        A phone or a first place that another row holds stays with that row; the rest is written.
 
         Raises:
             RegistryError: nothing was written.
@@ -136,13 +139,23 @@ class Registry:
             # First all give their unique places up: within one batch two accounts may change places.
             changing = [record.id for record in batch.accounts]
             Account.update(phone=None, is_primary=False).where(Account.id.in_(changing)).execute()
-            for record in batch.accounts:
-                Account.update(**_row(record, ACTUAL_COLUMNS)).where(Account.id == record.id).execute()
+            refused = [record.id for record in batch.accounts if not self._write_actual(record)]
             for transition in batch.transitions:
                 self._write_transition(transition)
             for audit in batch.audits:
                 Audit.insert(**_audit_row(audit)).execute()
-            return self._write_events(batch.events)
+            return Written(events=self._write_events(batch.events), refused=refused)
+
+    def _write_actual(self, record: AccountRecord) -> bool:
+        """Write the actual columns of an account; return False when an index refused what it claims."""
+        row, mine = _row(record, ACTUAL_COLUMNS), Account.id == record.id
+        try:
+            with self._database.savepoint():
+                Account.update(**row).where(mine).execute()
+        except IntegrityError:
+            Account.update(**row | {"phone": None, "is_primary": False}).where(mine).execute()
+            return False
+        return True
 
     def delete(self, account_id: str, events: Iterable[EventDraft] = ()) -> list[EventRecord]:
         """Delete an account and its history; its events stay.

@@ -55,8 +55,18 @@ async def status(call: Call, _params: m.Nothing) -> m.StatusResult:
         workers=workers,
         fleet=_fleet(call),
         registry=f"cannot be written: {trouble}" if trouble else "ok",
-        problems=list(services.problems),
+        problems=[*services.problems, *_contradictions(call)],
     )
+
+
+def _contradictions(call: Call) -> list[str]:
+    """Say which accounts claim what another row of the database holds."""
+    refused = call.services.ledger.refused
+    return [
+        f"the account database gives the phone of {one.account.name} to another account"
+        for one in call.services.supervisor.keepers
+        if one.account.record.id in refused
+    ]
 
 
 def _fleet(call: Call) -> m.FleetStatus:
