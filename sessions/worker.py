@@ -6,6 +6,7 @@ library is doing, and so does everything that makes its client useless.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import queue
@@ -26,6 +27,9 @@ EXIT_DONE = 0
 EXIT_STORE_LOCKED = 3
 EXIT_STORE_UNUSABLE = 4
 EXIT_USAGE = 2
+
+OOM_SCORE = 500
+"""oom_score_adj of proc(5): when memory is short the kernel ends a worker, which is replaced, not towerd."""
 
 
 class Wire:
@@ -118,9 +122,17 @@ def main() -> int:
         sys.stderr.write("sessions.worker is started by towerd\n")
         return EXIT_USAGE
     os.umask(0o077)
+    offer_to_the_kernel()
     # Ctrl-C at a terminal is for the daemon, which then ends its workers in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return run(wire)
+
+
+def offer_to_the_kernel(file: Path = Path("/proc/self/oom_score_adj")) -> None:
+    """Be ended before towerd when the machine runs out of memory; more than `OOM_SCORE` stays as it is."""
+    with contextlib.suppress(OSError):
+        if int(file.read_text()) < OOM_SCORE:
+            file.write_text(str(OOM_SCORE))
 
 
 def _inherited_wire() -> Wire | None:

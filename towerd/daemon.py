@@ -15,7 +15,7 @@ import signal
 import socket
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -83,6 +83,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        self._systemd.tell(STATUS="checking the account database")
         events = EventStream()
         rescued = self._prepare()
         ledger = Ledger(Registry(self._paths.database, kept_events=self._config.events.kept), events.publish)
@@ -193,7 +194,7 @@ class Daemon:
         supervisor.restore(records)
         await server.listen(listening)
         log.info("towerd %s serves %d accounts on %s", __version__, len(records), listening.getsockname())
-        self._systemd.tell(READY="1", STATUS=status_line(supervisor))
+        self._systemd.tell(READY="1", STATUS=_status_of(supervisor))
         beat = asyncio.create_task(self._beat(supervisor), name="heartbeat")
         try:
             await self._stopping.wait()
@@ -223,7 +224,7 @@ class Daemon:
             await asyncio.sleep(period)
             if self._clock.monotonic() - supervisor.patrolled_at < 3 * PATROL_SECONDS + period:
                 self._systemd.tell(WATCHDOG="1")
-            if (line := status_line(supervisor)) != told:
+            if (line := _status_of(supervisor)) != told:
                 told = line
                 self._systemd.tell(STATUS=line)
 
@@ -244,12 +245,18 @@ class Daemon:
         )
 
 
-def status_line(supervisor: Supervisor) -> str:
-    """Return the daemon at a glance, for `systemctl status`."""
-    states = Counter(keeper.account.state.value for keeper in supervisor.keepers)
-    up = states.pop(State.CONNECTED.value, 0)
-    rest = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-    return f"{up}/{len(supervisor.keepers)} connected" + (f"; {rest}" if rest else "")
+def status_line(states: Sequence[State], *, start_done: int, start_total: int) -> str:
+    """Return the daemon at a glance, for `systemctl status`: the accounts, and how far the start is."""
+    counts = Counter(state.value for state in states)
+    up = counts.pop(State.CONNECTED.value, 0)
+    rest = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    line = f"{up}/{len(states)} connected" + (f"; {rest}" if rest else "")
+    return f"starting, {start_done}/{start_total} done: {line}" if start_done < start_total else line
+
+
+def _status_of(supervisor: Supervisor) -> str:
+    states = [keeper.account.state for keeper in supervisor.keepers]
+    return status_line(states, start_done=supervisor.start_done, start_total=supervisor.start_total)
 
 
 def _unlink(path: Path, inode: int) -> None:

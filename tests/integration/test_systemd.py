@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -109,7 +110,8 @@ def test_it_tells_that_it_is_ready_how_it_is_that_it_lives_and_that_it_stops(
     try:
         manager.wait_for("READY=1")
         assert answers(place / "own.sock")
-        assert manager.wait_for("STATUS=") == "STATUS=0/0 connected"
+        assert manager.wait_for("STATUS=") == "STATUS=checking the account database"
+        assert manager.wait_for("STATUS=0") == "STATUS=0/0 connected"
         manager.wait_for("WATCHDOG=1")
         process.send_signal(signal.SIGTERM)
         manager.wait_for("STOPPING=1")
@@ -158,15 +160,17 @@ def test_a_socket_of_another_kind_is_refused_in_one_line(place: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_the_units_are_well_formed(place: Path) -> None:
+def test_the_units_and_the_examples_are_well_formed(place: Path) -> None:
     analyze = needs("systemd-analyze")
-    for unit in ("towerd.service", "towerd.socket"):
-        text = (UNITS / unit).read_text().replace("/usr/bin/towerd", "/bin/true")
+    units = [unit for unit in UNITS.rglob("*") if unit.suffix in (".service", ".socket", ".timer")]
+    assert len(units) >= 4
+    for unit in units:
+        text = re.sub(r"/usr/bin/(towerd|towerctl)\b", "/bin/true", unit.read_text())
         # The manuals are not installed here, and a missing one is told as a fault.
         lines = [line for line in text.splitlines() if not line.startswith("Documentation=")]
-        (place / unit).write_text("\n".join(lines) + "\n")
+        (place / unit.name).write_text("\n".join(lines) + "\n")
     done = subprocess.run(
-        [analyze, "verify", place / "towerd.service", place / "towerd.socket"],
+        [analyze, "verify", *(place / unit.name for unit in units)],
         capture_output=True,
         text=True,
         timeout=60,

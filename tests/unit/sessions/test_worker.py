@@ -17,7 +17,7 @@ from sessions import messages
 from sessions import store as store_module
 from sessions.messages import OrderEnvelope, ReportEnvelope
 from sessions.store import Store
-from sessions.worker import EXIT_STORE_LOCKED, EXIT_USAGE, Wire, run
+from sessions.worker import EXIT_STORE_LOCKED, EXIT_USAGE, OOM_SCORE, Wire, offer_to_the_kernel, run
 from tests.unit.sessions.stores import ACCOUNT_ID
 
 DEADLINE_SECONDS = 20
@@ -204,6 +204,31 @@ def test_process_makes_its_files_private(
     files = [path for path in root.rglob("*") if path.is_file()]
     assert len(files) >= 2
     assert {path.stat().st_mode & 0o077 for path in files} == {0}
+
+
+@pytest.mark.usefixtures("mute_proxy")
+def test_process_is_what_the_kernel_ends_first_when_memory_is_short(
+    worker: tuple[subprocess.Popen[bytes], socket.socket], root: Path
+) -> None:
+    process, daemon = worker
+    daemon.sendall(begin(root))
+    with daemon.makefile("rb") as lines:
+        assert isinstance(next_report(lines), messages.Begun)
+    score = int(Path(f"/proc/{process.pid}/oom_score_adj").read_text())
+    assert score == max(OOM_SCORE, int(Path("/proc/self/oom_score_adj").read_text()))
+
+
+@pytest.mark.parametrize(("before", "after"), [("-900", 500), ("0", 500), ("500", 500), ("800", 800)])
+def test_oom_score_is_only_ever_raised(tmp_path: Path, before: str, after: int) -> None:
+    file = tmp_path / "oom_score_adj"
+    file.write_text(f"{before}\n")
+    offer_to_the_kernel(file)
+    assert int(file.read_text()) == after
+
+
+def test_kernel_without_an_oom_score_is_no_fault(tmp_path: Path) -> None:
+    offer_to_the_kernel(tmp_path / "missing" / "oom_score_adj")
+    assert not (tmp_path / "missing").exists()
 
 
 @pytest.mark.usefixtures("mute_proxy")
