@@ -95,6 +95,11 @@ class Client:
         answer: results.StatusResult = self._ask("daemon.release", _NOTHING)
         return answer
 
+    def daemon_config(self) -> results.ConfigResult:
+        """Ask for the configuration that runs."""
+        answer: results.ConfigResult = self._ask("daemon.config", _NOTHING)
+        return answer
+
     def audit_list(
         self,
         *,

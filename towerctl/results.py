@@ -193,6 +193,22 @@ class StatusResult(TypedDict):
     problems: list[str]
 
 
+class Setting(TypedDict):
+    """One key of the configuration as it runs."""
+
+    key: str
+    value: Any
+    default: Any
+    source: str | None
+    needs_restart: bool
+
+
+class ConfigResult(TypedDict):
+    """Every key of the configuration."""
+
+    settings: list[Setting]
+
+
 class AccountResult(TypedDict):
     """One account."""
 

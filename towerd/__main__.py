@@ -18,11 +18,12 @@ from sessions.library import library_version
 from towerd import __version__, logs
 from towerd.accounts.registry import RegistryError
 from towerd.clock import SystemClock
-from towerd.config import Config, ConfigError, config_files, read_config
+from towerd.config import ConfigError, config_files, read_config
 from towerd.daemon import Daemon
 from towerd.lock import StateHeldError, hold
 from towerd.paths import Paths, PathsError, find_config, find_paths
 from towerd.protocol.errors import TowerError
+from towerd.settings import Settings
 from towerd.supervision.spawn import ExecSpawner
 from towerd.systemd import ActivationError, Systemd, find_systemd
 
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         config_path, is_named = find_config(options.config)
-        config = read_config(config_path, must_exist=is_named)
+        reading = read_config(config_path, must_exist=is_named)
         if options.check_config:
             return _tell_config(config_path)
         paths = find_paths(socket=options.socket, state_dir=options.state_dir, config=options.config)
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     faulthandler.enable()
     os.umask(0o077)
     try:
-        return _serve(paths, config, find_systemd())
+        return _serve(paths, Settings(reading), find_systemd())
     except ActivationError as error:
         return _refuse(str(error), EXIT_FAILED)
     except StateHeldError as error:
@@ -88,13 +89,13 @@ def _tell_config(config_path: Path) -> int:
     return EXIT_STOPPED
 
 
-def _serve(paths: Paths, config: Config, systemd: Systemd) -> int:
+def _serve(paths: Paths, settings: Settings, systemd: Systemd) -> int:
     paths.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = hold(paths.lock)
     try:
 
         async def run() -> None:
-            await Daemon(paths, config, clock=SystemClock(), spawner=ExecSpawner(), systemd=systemd).run()
+            await Daemon(paths, settings, clock=SystemClock(), spawner=ExecSpawner(), systemd=systemd).run()
 
         asyncio.run(run())
     finally:

@@ -1,4 +1,4 @@
-"""The configuration: TOML files into one frozen structure, read once.
+"""The configuration: TOML files into one frozen structure.
 
 The one rule: every error is reported at once, each with file, key path and what would be right; nothing
 starts on a configuration that is not valid.
@@ -143,6 +143,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     events: EventsConfig = EventsConfig()
 
 
+NEEDS_RESTART: dict[str, str] = {
+    "start.spread_seconds": "only a start of towerd spreads logins",
+}
+"""Keys that a reload does not take, and why; all others hold from their next use on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A configuration that is valid, and which file set each key; what is not there has its default."""
+
+    config: Config
+    sources: dict[str, Path]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
     """One thing wrong with a configuration."""
@@ -168,7 +182,16 @@ class ConfigError(Exception):
         self.mistakes = mistakes
 
 
-def read_config(path: Path, *, must_exist: bool) -> Config:
+def values_of(config: Config) -> dict[str, Any]:
+    """Return all values by their key paths, such as `pairing.timeout_seconds`."""
+    return {
+        f"{section}.{key}": value
+        for section in Config.__struct_fields__
+        for key, value in msgspec.structs.asdict(getattr(config, section)).items()
+    }
+
+
+def read_config(path: Path, *, must_exist: bool) -> Reading:
     """Read `tower.toml` and the files of `tower.d` beside it, later ones winning key by key.
 
     Args:
@@ -180,13 +203,20 @@ def read_config(path: Path, *, must_exist: bool) -> Config:
     """
     mistakes: list[Mistake] = []
     values: dict[str, dict[str, Any]] = {}
+    sources: dict[str, Path] = {}
+
+    def merge(file: Path) -> None:
+        for section, content in _read_file(file, mistakes).items():
+            values.setdefault(section, {}).update(content)
+            sources.update({f"{section}.{key}": file for key in content})
+
     if must_exist or _may_exist(path):
-        _merge(values, path, mistakes)
+        merge(path)
     for file in _drop_ins(path.parent / "tower.d", mistakes):
-        _merge(values, file, mistakes)
+        merge(file)
     if mistakes:
         raise ConfigError(mistakes)
-    return msgspec.convert(values, Config)
+    return Reading(config=msgspec.convert(values, Config), sources=sources)
 
 
 def config_files(path: Path) -> list[Path]:
@@ -210,27 +240,33 @@ def _drop_ins(directory: Path, mistakes: list[Mistake]) -> list[Path]:
         return []
 
 
-def _merge(values: dict[str, dict[str, Any]], file: Path, mistakes: list[Mistake]) -> None:
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        mistakes.append(Mistake(file=file, key="", why=f"not TOML: {error}"))
-        return
-    except FileNotFoundError:
-        mistakes.append(Mistake(file=file, key="", why="the file does not exist"))
-        return
-    except OSError as error:
-        mistakes.append(Mistake(file=file, key="", why=f"cannot be read: {error.strerror}"))
-        return
+def _read_file(file: Path, mistakes: list[Mistake]) -> dict[str, dict[str, Any]]:
+    """Return what one file sets, by section and key, and note its mistakes."""
+    document = read_toml(file, mistakes)
     sections = get_type_hints(Config)
+    checked: dict[str, dict[str, Any]] = {}
     for name, content in document.items():
         if name not in sections:
             mistakes.append(_unknown(file, name, sections))
         elif not isinstance(content, dict):
             mistakes.append(Mistake(file=file, key=name, why=f"is a table: write [{name}]"))
         else:
-            checked = _check_section(file, name, sections[name], content, mistakes)
-            values.setdefault(name, {}).update(checked)
+            checked[name] = _check_section(file, name, sections[name], content, mistakes)
+    return checked
+
+
+def read_toml(file: Path, mistakes: list[Mistake]) -> dict[str, Any]:
+    """Return what a file of TOML holds; nothing, with a mistake noted, when it cannot be read."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        why = f"not TOML: {error}"
+    except FileNotFoundError:
+        why = "the file does not exist"
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}"
+    mistakes.append(Mistake(file=file, key="", why=why))
+    return {}
 
 
 def _check_section(

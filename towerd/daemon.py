@@ -29,12 +29,12 @@ from towerd.accounts.records import AccountRecord, EventDraft
 from towerd.accounts.registry import NameTakenError, Registry
 from towerd.audit import Auditor
 from towerd.clock import Clock
-from towerd.config import Config
 from towerd.events import EventStream
 from towerd.paths import Paths
 from towerd.protocol.errors import TowerError
 from towerd.rpc.call import Services
 from towerd.rpc.server import Server, bind
+from towerd.settings import Settings
 from towerd.supervision.fleet import Fleet
 from towerd.supervision.gate import StartGate
 from towerd.supervision.names import ID_PATTERN
@@ -56,18 +56,18 @@ class Daemon:
 
     Args:
         paths: where things lie; the state directory is held by the caller.
-        config: checked already.
+        settings: the configuration, checked already.
         clock: where time comes from.
         spawner: starts workers.
         systemd: the service manager, or nobody.
     """
 
     def __init__(
-        self, paths: Paths, config: Config, *, clock: Clock, spawner: Spawner, systemd: Systemd
+        self, paths: Paths, settings: Settings, *, clock: Clock, spawner: Spawner, systemd: Systemd
     ) -> None:
         self._systemd = systemd
         self._paths = paths
-        self._config = config
+        self._settings = settings
         self._clock = clock
         self._spawner = spawner
         self._problems: list[str] = []
@@ -86,7 +86,8 @@ class Daemon:
         self._systemd.tell(STATUS="checking the account database")
         events = EventStream()
         rescued = self._prepare()
-        ledger = Ledger(Registry(self._paths.database, kept_events=self._config.events.kept), events.publish)
+        registry = Registry(self._paths.database, kept_events=lambda: self._settings.current.events.kept)
+        ledger = Ledger(registry, events.publish)
         await ledger.open()
         try:
             await self._after_rescue(ledger, rescued)
@@ -161,16 +162,16 @@ class Daemon:
 
     async def _serve(self, ledger: Ledger, events: EventStream) -> None:
         auditor = Auditor(ledger, self._clock)
-        fleet = Fleet(self._config.fleet, clock=self._clock, ledger=ledger)
+        fleet = Fleet(self._settings, clock=self._clock, ledger=ledger)
         supervisor = Supervisor(
             Surroundings(
-                config=self._config,
+                settings=self._settings,
                 clock=self._clock,
                 ledger=ledger,
                 auditor=auditor,
                 roster=Roster(),
                 fleet=fleet,
-                gate=StartGate(self._config.start.parallel or 4 * (os.cpu_count() or 1)),
+                gate=StartGate(lambda: self._settings.current.start.parallel or 4 * (os.cpu_count() or 1)),
                 spawner=self._spawner,
                 sessions_dir=self._paths.sessions_dir,
             )
@@ -182,7 +183,7 @@ class Daemon:
             fleet=fleet,
             events=events,
             clock=self._clock,
-            config=self._config,
+            settings=self._settings,
             state_dir=self._paths.state_dir,
             started_at=self._clock.now(),
             problems=self._problems,

@@ -100,6 +100,23 @@ def test_time_is_asked_of_the_clock() -> None:
     }
 
 
+def kept_configuration(module: str) -> Iterator[str]:
+    """Yield what a module's objects keep of the configuration: `self.x = ….config.y` or `….current`."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Assign) and any(isinstance(target, ast.Attribute) for target in node.targets):
+            value = node.value
+            while isinstance(value, ast.Attribute):
+                if value.attr in ("config", "current"):
+                    yield ast.unparse(node)
+                value = value.value
+
+
+def test_nobody_keeps_a_piece_of_the_configuration_that_a_reload_would_not_reach() -> None:
+    keepers = {module: list(kept_configuration(module)) for module in DAEMON if module != "towerd.settings"}
+    assert {module: found for module, found in keepers.items() if found} == {}
+    assert list(kept_configuration("towerd.settings"))
+
+
 def test_processes_are_started_behind_the_seam() -> None:
     starters = {module for module in DAEMON if imports(module) & {"subprocess", "multiprocessing"}}
     assert starters <= {"towerd.supervision.spawn"}

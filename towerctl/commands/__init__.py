@@ -22,6 +22,7 @@ COMMANDS = {
     "audit": "audit:audit",
     "status": "daemon:status",
     "release": "daemon:release",
+    "config": "configuration:config",
     "version": "daemon:version",
     "rpc": "daemon:rpc",
     "completion": "completion:completion",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,10 @@ class Registry:
 
     Args:
         path: the SQLite file.
-        kept_events: how many events are kept before the oldest go.
+        kept_events: says how many events are kept before the oldest go.
     """
 
-    def __init__(self, path: Path, *, kept_events: int = 100_000) -> None:
+    def __init__(self, path: Path, *, kept_events: Callable[[], int] = lambda: 100_000) -> None:
         self._path = path
         self._kept_events = kept_events
         self._written_events = 0
@@ -289,7 +289,7 @@ class Registry:
             return
         self._written_events = 0
         # Counted, not reckoned from the newest id: after a restored backup the ids jump.
-        newest_to_go = Event.select(Event.id).order_by(Event.id.desc()).offset(self._kept_events).limit(1)
+        newest_to_go = Event.select(Event.id).order_by(Event.id.desc()).offset(self._kept_events()).limit(1)
         Event.delete().where(Event.id <= newest_to_go).execute()
 
 

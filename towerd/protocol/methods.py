@@ -23,7 +23,7 @@ from towerd.protocol.types import (
     Wire,
 )
 
-Right = Literal["read", "connect", "disconnect", "update", "delete"]
+Right = Literal["read", "connect", "disconnect", "update", "delete", "admin"]
 
 Selector = Annotated[str, msgspec.Meta(min_length=1, max_length=200, description="name, id, phone or JID")]
 OptionalSelector = Selector | None
@@ -213,6 +213,22 @@ class StatusResult(Wire, frozen=True, kw_only=True):
     problems: list[str]
 
 
+class Setting(Wire, frozen=True, kw_only=True):
+    """One key of the configuration as it runs; `source` is the file that set it, null for a default."""
+
+    key: str
+    value: Any
+    default: Any
+    source: str | None
+    needs_restart: bool
+
+
+class ConfigResult(Wire, frozen=True, kw_only=True):
+    """Every key of the configuration, in the order of the manual."""
+
+    settings: list[Setting]
+
+
 class AccountResult(Wire, frozen=True, kw_only=True):
     """One account."""
 
@@ -329,6 +345,13 @@ METHODS: dict[str, Method] = {
     "daemon.version": Method(params=Nothing, result=VersionResult, right=None, summary="Say what runs."),
     "daemon.status": Method(
         params=Nothing, result=StatusResult, right="read", summary="Say how the daemon is."
+    ),
+    "daemon.config": Method(
+        params=Nothing,
+        result=ConfigResult,
+        right="admin",
+        summary="Show the configuration that runs, and where each value comes from.",
+        is_audited=False,
     ),
     "account.list": Method(
         params=List, result=AccountsResult, right="read", summary="List accounts in order of creation."

@@ -16,8 +16,8 @@ from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import AccountRecord
 from towerd.audit import Auditor
 from towerd.clock import Clock
-from towerd.config import Config
 from towerd.events import EventStream
+from towerd.settings import Settings
 from towerd.supervision.fleet import Fleet
 from towerd.supervision.supervisor import Supervisor
 
@@ -41,7 +41,7 @@ class Services:
     fleet: Fleet
     events: EventStream
     clock: Clock
-    config: Config
+    settings: Settings
     state_dir: Path
     started_at: float
     problems: list[str]

@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass, field
 
 from towerd.config import ReconnectConfig
+from towerd.settings import Settings
 
 # Far above any cap, far below what a float can hold.
 _LARGEST_EXPONENT = 64
@@ -20,31 +21,35 @@ class Backoff:
     """One account's schedule.
 
     Args:
-        config: base, cap, jitter, and when the tries become slow.
+        settings: has base, cap, jitter, and when the tries become slow.
         randomness: where jitter comes from.
     """
 
-    config: ReconnectConfig
+    settings: Settings
     randomness: random.Random = field(default_factory=random.Random)
     failures: int = 0
+
+    @property
+    def _config(self) -> ReconnectConfig:
+        return self.settings.current.reconnect
 
     def next_delay_seconds(self) -> float:
         """Count a failure and return how long to wait before the next try."""
         exponent = min(self.failures, _LARGEST_EXPONENT)
         self.failures += 1
         if self.is_slow:
-            return self._jittered(self.config.slow_seconds)
-        return self._jittered(min(self.config.base_seconds * 2.0**exponent, self.config.cap_seconds))
+            return self._jittered(self._config.slow_seconds)
+        return self._jittered(min(self._config.base_seconds * 2.0**exponent, self._config.cap_seconds))
 
     @property
     def is_slow(self) -> bool:
         """True once so many tries failed that a human should look."""
-        return self.failures > self.config.critical_after
+        return self.failures > self._config.critical_after
 
     def reset(self) -> None:
         """Begin again: the connection was stable."""
         self.failures = 0
 
     def _jittered(self, seconds: float) -> float:
-        spread = self.config.jitter
+        spread = self._config.jitter
         return seconds * self.randomness.uniform(1 - spread, 1 + spread)

@@ -38,7 +38,7 @@ class Carrier:
     Args:
         account_id: names the store.
         sessions_dir: directory of all stores.
-        device_name: what the phone shows.
+        device_name: says what the phone shows.
         spawner: starts processes.
         on_report: takes the reports of the present worker; late ones of earlier workers never arrive.
         on_death: called when the present worker ended by itself.
@@ -50,7 +50,7 @@ class Carrier:
         *,
         label: Callable[[], str],
         sessions_dir: Path,
-        device_name: str,
+        device_name: Callable[[], str],
         spawner: Spawner,
         on_report: Callable[[Reports], None],
         on_death: Callable[[Death], None],
@@ -90,7 +90,7 @@ class Carrier:
             on_exit=self._exited,
         )
         self.worker = worker
-        await worker.begin(Begin(sessions_dir=str(self._sessions_dir), device_name=self._device_name))
+        await worker.begin(Begin(sessions_dir=str(self._sessions_dir), device_name=self._device_name()))
 
     async def end(self, *, grace_seconds: float = 0.0) -> None:
         """End the worker, if there is one, and wait until it is over; nothing it still says arrives."""

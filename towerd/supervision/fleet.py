@@ -17,6 +17,7 @@ from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import EventDraft
 from towerd.clock import Clock
 from towerd.config import FleetConfig
+from towerd.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +34,13 @@ class Fleet:
     """The breaker.
 
     Args:
-        config: what makes a wave, how long the canary waits between tries.
+        settings: has what makes a wave, and how long the canary waits between tries.
         clock: gives times of events, and measures a wave.
         ledger: takes the events.
     """
 
-    def __init__(self, config: FleetConfig, *, clock: Clock, ledger: Ledger) -> None:
-        self._config = config
+    def __init__(self, settings: Settings, *, clock: Clock, ledger: Ledger) -> None:
+        self._settings = settings
         self._clock = clock
         self._ledger = ledger
         self._held: dict[str, _Held] = {}
@@ -50,6 +51,10 @@ class Fleet:
         self.cause: Cause | None = None
         self.canary: str | None = None
         self.since: float | None = None
+
+    @property
+    def _config(self) -> FleetConfig:
+        return self._settings.current.fleet
 
     @property
     def is_open(self) -> bool:

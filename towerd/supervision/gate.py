@@ -13,10 +13,10 @@ class StartGate:
     """Bounds the starts under way.
 
     Args:
-        places: how many there may be.
+        places: says how many there may be now.
     """
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: Callable[[], int]) -> None:
         self._places = places
         self._inside: set[str] = set()
         self._waiting: dict[str, Callable[[], None]] = {}
@@ -31,7 +31,7 @@ class StartGate:
         Returns:
             True when there is a place now; `begin` is not called then.
         """
-        if key in self._inside or len(self._inside) < self._places:
+        if key in self._inside or len(self._inside) < self._places():
             self._waiting.pop(key, None)
             self._inside.add(key)
             return True
@@ -44,7 +44,7 @@ class StartGate:
         if key not in self._inside:
             return
         self._inside.discard(key)
-        while self._waiting and len(self._inside) < self._places:
+        while self._waiting and len(self._inside) < self._places():
             following, begin = next(iter(self._waiting.items()))
             del self._waiting[following]
             self._inside.add(following)

@@ -62,7 +62,6 @@ class Keeper:
         self._logout = Logout(self._life)
         self._timers = self._life.timers
         self._is_taken_up = False
-        self._config = self._life.config
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -86,7 +85,7 @@ class Keeper:
         except (OSError, TowerError):
             # A disk that cannot be used now may be usable in a while.
             self._is_taken_up = False
-            self._life.later("retry", self._config.reconnect.cap_seconds, self._take_up)
+            self._life.later("retry", self._life.config.reconnect.cap_seconds, self._take_up)
             raise
 
     async def resume(self) -> None:
@@ -314,7 +313,7 @@ class Keeper:
                     )
                 if report.outcome != "done":
                     # Nobody can ask for this any more once the account is gone.
-                    left = f"remove the linked device {self._config.pairing.device_name} on {was.phone}"
+                    left = f"remove the linked device {self._life.config.pairing.device_name} on {was.phone}"
                     report = LogoutReport(outcome=report.outcome, detail=f"{report.detail}; {left}")
             await self._delete(report)
         return report
@@ -479,7 +478,7 @@ class Keeper:
             self.account.attempt = self._former_attempt(record.pairing_started_at)
 
     def _former_attempt(self, started_at: float) -> PairingAttempt:
-        deadline_at = started_at + self._config.pairing.timeout_seconds
+        deadline_at = started_at + self._life.config.pairing.timeout_seconds
         return PairingAttempt(
             started_at=started_at, deadline_at=deadline_at, phone=self.account.record.pairing_phone
         )

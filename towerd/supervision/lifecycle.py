@@ -17,6 +17,7 @@ from sessions.messages import Identity, Reports
 from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
 from sessions.store import StoreKind, StoreLockedError
 from towerd.accounts.records import AccountRecord
+from towerd.config import Config
 from towerd.protocol.errors import TowerError
 from towerd.reasons import REASONS, lasting, reason_while_pairing
 from towerd.supervision.account_state import AccountState, Retry
@@ -81,19 +82,18 @@ class Lifecycle:
         on_death: Callable[[Death], None],
     ) -> None:
         self.around = around
-        self.config = around.config
         self.account = AccountState(record, ledger=around.ledger, clock=around.clock)
         self.carrier = Carrier(
             record.id,
             label=lambda: self.account.name,
             sessions_dir=around.sessions_dir,
-            device_name=around.config.pairing.device_name,
+            device_name=lambda: self.config.pairing.device_name,
             spawner=around.spawner,
             on_report=on_report,
             on_death=on_death,
         )
-        self.backoff = Backoff(around.config.reconnect)
-        self.pulse = Pulse(self.account, self.carrier, config=around.config.truth)
+        self.backoff = Backoff(around.settings)
+        self.pulse = Pulse(self.account, self.carrier, settings=around.settings)
         self.timers = Timers()
         self.lock = asyncio.Lock()
         self.eviction: Refusal | None = None
@@ -105,6 +105,11 @@ class Lifecycle:
         self._aftermaths: set[asyncio.Task[None]] = set()
         self._health, _ = health(self.condition)
         self.account.watch(self._watch_health)
+
+    @property
+    def config(self) -> Config:
+        """The configuration that runs now."""
+        return self.around.config
 
     async def close(self, *, grace_seconds: float) -> None:
         """End the worker because the daemon ends; nothing is decided by it."""

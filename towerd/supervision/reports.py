@@ -47,7 +47,6 @@ class ReportReader:
         self._account = life.account
         self._carrier = life.carrier
         self._timers = life.timers
-        self._config = life.config
         self._takeovers: deque[float] = deque()
         self._takers: dict[type[Any], Callable[[Any], None]] = {
             messages.QrShown: self._take_qr,
@@ -144,7 +143,7 @@ class ReportReader:
                 self._timers.start("phone", PHONE_SECONDS, self._tell_unknown_phone)
             self._timers.stop("pairing", "connect")
             self._life.later(
-                "authenticated", self._config.pairing.authenticated_seconds, self._after_slow_restart
+                "authenticated", self._life.config.pairing.authenticated_seconds, self._after_slow_restart
             )
             if self._account.attempt is not None:
                 self._account.attempt.withdraw()
@@ -208,7 +207,7 @@ class ReportReader:
         self._life.unfinished = None
         self._life.quick_deaths = 0
         self._timers.clear()
-        self._timers.start("stable", self._config.reconnect.stable_seconds, self._life.backoff.reset)
+        self._timers.start("stable", self._life.config.reconnect.stable_seconds, self._life.backoff.reset)
         self._life.pulse.begin()
         if self._life.around.fleet.is_canary_at_risk(self._account.record.id):
             self._carrier.store.drop_snapshot()
@@ -235,7 +234,7 @@ class ReportReader:
         self._timers.stop("stable")
         # The library's own retry is a login as well: while the fleet is held it gets no time for that.
         admitted = self._life.around.fleet.admits(self._account.record.id)
-        patience = self._config.reconnect.library_seconds if admitted else 0.0
+        patience = self._life.config.reconnect.library_seconds if admitted else 0.0
         self._timers.start("library", patience, lambda: self._carrier.kill("connection-lost"))
         self._account.reconnecting(
             "connection-lost",
@@ -284,7 +283,7 @@ class ReportReader:
     # Aftermaths.
 
     async def _after_death(self, death: Death) -> None:
-        quick = death.lived_seconds < self._config.workers.crash_loop_seconds
+        quick = death.lived_seconds < self._life.config.workers.crash_loop_seconds
         silent_crash = quick and death.cause == "worker-lost"
         self._life.quick_deaths = self._life.quick_deaths + 1 if silent_crash else 0
         self._account.emit("worker.exited", {"cause": death.cause})
@@ -344,7 +343,7 @@ class ReportReader:
 
     @property
     def _repairs_by_itself(self) -> bool:
-        return self._config.pairing.automatic and self._account.record.desired == "running"
+        return self._life.config.pairing.automatic and self._account.record.desired == "running"
 
     async def _repair(self) -> None:
         fleet, account_id = self._life.around.fleet, self._account.record.id
@@ -421,9 +420,9 @@ class ReportReader:
             await self._go_on(finding, "client-error")
             return
         now = self._life.around.clock.monotonic()
-        while self._takeovers and now - self._takeovers[0] > self._config.workers.takeover_seconds:
+        while self._takeovers and now - self._takeovers[0] > self._life.config.workers.takeover_seconds:
             self._takeovers.popleft()
-        if len(self._takeovers) >= self._config.workers.takeovers:
+        if len(self._takeovers) >= self._life.config.workers.takeovers:
             self._takeovers.clear()
             self._life.fail("stream-replaced")
             return

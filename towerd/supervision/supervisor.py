@@ -95,9 +95,9 @@ class Supervisor:
 
     async def _patrol(self) -> None:
         """Replace workers that have grown beyond their memory."""
-        limit_bytes = self._around.config.workers.memory_max_mb * 1024 * 1024
         while True:
             await asyncio.sleep(PATROL_SECONDS)
+            limit_bytes = self._around.config.workers.memory_max_mb * 1024 * 1024
             self.patrolled_at = self._around.clock.monotonic()
             for keeper in self._keepers.values():
                 worker = keeper.carrier.worker

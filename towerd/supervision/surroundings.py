@@ -12,6 +12,7 @@ from towerd.accounts.ledger import Ledger
 from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.config import Config
+from towerd.settings import Settings
 from towerd.supervision.fleet import Fleet
 from towerd.supervision.gate import StartGate
 from towerd.supervision.roster import Roster
@@ -22,7 +23,7 @@ from towerd.supervision.spawn import Spawner
 class Surroundings:
     """What every account needs of the daemon."""
 
-    config: Config
+    settings: Settings
     clock: Clock
     ledger: Ledger
     auditor: Auditor
@@ -31,3 +32,8 @@ class Surroundings:
     gate: StartGate
     spawner: Spawner
     sessions_dir: Path
+
+    @property
+    def config(self) -> Config:
+        """The configuration that runs now; a reload replaces it."""
+        return self.settings.current

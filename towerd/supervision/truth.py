@@ -12,6 +12,7 @@ import logging
 from sessions import messages
 from sessions.states import State
 from towerd.config import TruthConfig
+from towerd.settings import Settings
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.carrier import Carrier
 from towerd.supervision.process import OrderFailedError, WorkerEndedError
@@ -26,16 +27,20 @@ class Pulse:
     Args:
         account: gets `last_seen_at`.
         carrier: asked for the round trip, and killed when it does not answer.
-        config: how long quiet may last, and how long a round trip may take.
+        settings: has how long quiet may last, and how long a round trip may take.
     """
 
-    def __init__(self, account: AccountState, carrier: Carrier, *, config: TruthConfig) -> None:
+    def __init__(self, account: AccountState, carrier: Carrier, *, settings: Settings) -> None:
         self._account = account
         self._carrier = carrier
-        self._config = config
+        self._settings = settings
         self._timers = Timers()
         self._probe: asyncio.Task[None] | None = None
         self.is_doubtful = False
+
+    @property
+    def _config(self) -> TruthConfig:
+        return self._settings.current.truth
 
     def begin(self) -> None:
         """The session is logged in."""

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from sessions.states import State
 from towerd.accounts.records import AccountRecord, Batch, EventDraft, EventRecord, TransitionRecord
+from towerd.config import Config, Reading
+from towerd.settings import Settings
 
 ACCOUNT_ID = "a-abcdefghij"
 JID = "491701234567@s.whatsapp.net"
@@ -95,6 +99,12 @@ def a_transition(number: int = 1, **fields: Any) -> TransitionRecord:
 def a_batch(*events: EventDraft) -> Batch:
     """Return a batch of events alone."""
     return Batch(accounts=[], transitions=[], events=list(events))
+
+
+def settings_of(config: Config | None = None, **sections: Any) -> Settings:
+    """Return settings that run a configuration; sections may be given one by one."""
+    config = msgspec.structs.replace(config or Config(), **sections)
+    return Settings(Reading(config=config, sources={}))
 
 
 @dataclass

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.unit.privileges import as_nobody
-from towerd.config import Config, ConfigError, read_config
+from towerd.config import NEEDS_RESTART, Config, ConfigError, read_config, values_of
 
 
 def write(path: Path, text: str) -> Path:
@@ -23,24 +23,28 @@ def main(tmp_path: Path) -> Path:
     return tmp_path / "tower.toml"
 
 
+def read(path: Path, *, must_exist: bool) -> Config:
+    return read_config(path, must_exist=must_exist).config
+
+
 def mistakes_in(path: Path) -> list[tuple[str, str, str]]:
     with pytest.raises(ConfigError) as caught:
-        read_config(path, must_exist=False)
+        read(path, must_exist=False)
     assert str(caught.value).splitlines() == [str(one) for one in caught.value.mistakes]
     return [(one.file.name, one.key, one.why) for one in caught.value.mistakes]
 
 
 def test_no_file_means_the_defaults(main: Path) -> None:
-    assert read_config(main, must_exist=False) == Config()
+    assert read(main, must_exist=False) == Config()
 
 
 def test_empty_file_means_the_defaults(main: Path) -> None:
-    assert read_config(write(main, ""), must_exist=True) == Config()
+    assert read(write(main, ""), must_exist=True) == Config()
 
 
 def test_file_that_somebody_named_must_exist(main: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        read_config(main, must_exist=True)
+        read(main, must_exist=True)
     assert str(main) in str(caught.value)
     assert "does not exist" in str(caught.value)
 
@@ -53,7 +57,7 @@ def test_defaults_are_those_of_the_contract() -> None:
 
 
 def test_value_is_taken_and_the_rest_stays(main: Path) -> None:
-    config = read_config(write(main, "[pairing]\ntimeout_seconds = 60\nautomatic = false\n"), must_exist=True)
+    config = read(write(main, "[pairing]\ntimeout_seconds = 60\nautomatic = false\n"), must_exist=True)
     assert (config.pairing.timeout_seconds, config.pairing.automatic) == (60.0, False)
     assert config.pairing.device_name == Config().pairing.device_name
     assert config.reconnect == Config().reconnect
@@ -66,13 +70,13 @@ def test_drop_ins_win_key_by_key_in_the_order_of_their_names(main: Path) -> None
         main.parent / "tower.d" / "10-a.toml", "[pairing]\ntimeout_seconds = 10\nauthenticated_seconds = 10\n"
     )
     write(main.parent / "tower.d" / "99-no.conf", "nonsense")
-    pairing = read_config(main, must_exist=True).pairing
+    pairing = read(main, must_exist=True).pairing
     assert (pairing.timeout_seconds, pairing.authenticated_seconds, pairing.device_name) == (20, 10, "main")
 
 
 def test_drop_ins_are_read_without_a_main_file(main: Path) -> None:
     write(main.parent / "tower.d" / "a.toml", "[pairing]\ntimeout_seconds = 7\n")
-    assert read_config(main, must_exist=False).pairing.timeout_seconds == 7
+    assert read(main, must_exist=False).pairing.timeout_seconds == 7
 
 
 def test_all_mistakes_are_told_at_once_with_file_and_key(main: Path) -> None:
@@ -139,10 +143,7 @@ def test_count_out_of_range_or_of_another_type_is_a_mistake(main: Path, value: s
 
 
 def test_whole_number_is_a_duration_too(main: Path) -> None:
-    assert (
-        read_config(write(main, "[reconnect]\nbase_seconds = 2\n"), must_exist=True).reconnect.base_seconds
-        == 2
-    )
+    assert read(write(main, "[reconnect]\nbase_seconds = 2\n"), must_exist=True).reconnect.base_seconds == 2
 
 
 @pytest.mark.parametrize("content", [b"[pairing", b"a = 1\na = 2\n", b"\xff\xfe", b"= 1"])
@@ -186,3 +187,21 @@ def test_every_key_is_explained_where_it_is_defined(name: str) -> None:
         field.name for field in msgspec.structs.fields(section) if f"{field.name}:" not in documentation
     ]
     assert undocumented == []
+
+
+def test_every_value_names_the_file_that_set_it_last(main: Path) -> None:
+    write(main, "[pairing]\ntimeout_seconds = 1\nautomatic = true\n")
+    drop_in = write(main.parent / "tower.d" / "a.toml", "[pairing]\ntimeout_seconds = 2\n")
+    sources = read_config(main, must_exist=True).sources
+    assert sources == {"pairing.timeout_seconds": drop_in, "pairing.automatic": main}
+
+
+def test_values_go_by_key_path() -> None:
+    values = values_of(Config())
+    assert values["pairing.timeout_seconds"] == 300
+    assert len(values) == sum(len(msgspec.structs.fields(one)) for one in get_type_hints(Config).values())
+
+
+def test_only_keys_that_there_are_need_a_restart() -> None:
+    assert NEEDS_RESTART
+    assert set(values_of(Config())) >= set(NEEDS_RESTART)

@@ -9,6 +9,7 @@ from typing import Any
 from sessions.library import library_version, whatsapp_version
 from towerd import __version__
 from towerd.clock import rfc3339, rfc3339_or_none
+from towerd.config import NEEDS_RESTART
 from towerd.protocol import methods as m
 from towerd.protocol.version import API_MAJOR, API_MINOR
 from towerd.rpc import openrpc
@@ -78,6 +79,22 @@ def _fleet(call: Call) -> m.FleetStatus:
         canary=names.get(fleet.canary) if fleet.canary else None,
         held=len(fleet.held),
         since=rfc3339_or_none(fleet.since),
+    )
+
+
+async def config(call: Call, _params: m.Nothing) -> m.ConfigResult:
+    """Show the configuration that runs, and where each value comes from."""
+    return m.ConfigResult(
+        settings=[
+            m.Setting(
+                key=one.key,
+                value=one.value,
+                default=one.default,
+                source=str(one.source) if one.source else None,
+                needs_restart=one.key in NEEDS_RESTART,
+            )
+            for one in call.services.settings.all()
+        ]
     )
 
 

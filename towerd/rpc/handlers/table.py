@@ -24,6 +24,7 @@ HANDLERS: dict[str, Handler] = {
     "account.unpair": accounts.unpair,
     "account.wait": accounts.wait,
     "audit.list": audit.list_audit,
+    "daemon.config": daemon.config,
     "daemon.release": daemon.release,
     "daemon.status": daemon.status,
     "daemon.version": daemon.version,

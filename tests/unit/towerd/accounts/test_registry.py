@@ -304,7 +304,7 @@ def test_query_finds_what_fits_oldest_first(
 
 
 def test_oldest_events_go_and_as_many_as_configured_stay(database: Path) -> None:
-    registry = Registry(database, kept_events=1000)
+    registry = Registry(database, kept_events=lambda: 1000)
     registry.open()
     for start in range(0, 3500, 500):
         registry.write_behind(a_batch(*(an_event(number) for number in range(start, start + 500))))
@@ -316,7 +316,7 @@ def test_oldest_events_go_and_as_many_as_configured_stay(database: Path) -> None
 
 
 def test_jump_of_the_ids_after_a_restore_costs_no_event(database: Path) -> None:
-    registry = Registry(database, kept_events=5000)
+    registry = Registry(database, kept_events=lambda: 5000)
     registry.open()
     registry.write_behind(a_batch(*(an_event(number) for number in range(500))))
     registry.skip_event_ids(1_790_000_000_000)

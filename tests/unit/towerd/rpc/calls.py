@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
-from tests.unit.towerd.builders import NOW, FakeClock
+from tests.unit.towerd.builders import NOW, FakeClock, settings_of
 from towerd.audit import Auditor
 from towerd.config import Config
 from towerd.events import EventStream
@@ -40,7 +40,7 @@ def services(**parts: Any) -> Services:
         "fleet": None,
         "events": EventStream(),
         "clock": clock,
-        "config": Config(),
+        "settings": settings_of(Config()),
         "state_dir": Path("/nowhere"),
         "started_at": NOW,
         "problems": [],

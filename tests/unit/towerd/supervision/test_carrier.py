@@ -33,7 +33,7 @@ class Desk:
             ACCOUNT_ID,
             label=lambda: "alpha",
             sessions_dir=root,
-            device_name="TOWER",
+            device_name=lambda: "TOWER",
             spawner=workers.spawner,
             on_report=self.reports.append,
             on_death=self.deaths.append,

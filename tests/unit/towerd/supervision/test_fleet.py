@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.unit.towerd.builders import FakeClock
+from tests.unit.towerd.builders import FakeClock, settings_of
 from tests.unit.towerd.waiting import run, until
 from towerd.config import FleetConfig
 from towerd.supervision.fleet import Fleet
@@ -28,7 +28,8 @@ class Breaker:
         self.ledger = Ledger()
         self.released: list[str] = []
         ledger: Any = self.ledger
-        self.fleet = Fleet(FleetConfig(**({"release_seconds": 0} | config)), clock=self.clock, ledger=ledger)
+        settings = settings_of(fleet=FleetConfig(**({"release_seconds": 0} | config)))
+        self.fleet = Fleet(settings, clock=self.clock, ledger=ledger)
 
     def hold(self, account_id: str, *, can_test: bool = True) -> None:
         self.fleet.hold(account_id, lambda: self.released.append(account_id), can_test=can_test)

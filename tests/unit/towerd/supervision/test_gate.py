@@ -16,14 +16,14 @@ class Starts:
 
 
 def test_no_more_than_the_places_are_inside() -> None:
-    gate, starts = StartGate(2), Starts()
+    gate, starts = StartGate(lambda: 2), Starts()
     entered = [gate.enter(key, lambda key=key: starts.begin(key)) for key in ("a", "b", "c", "d")]
     assert entered == [True, True, False, False]
     assert starts.begun == []
 
 
 def test_who_leaves_lets_the_longest_waiting_in() -> None:
-    gate, starts = StartGate(1), Starts()
+    gate, starts = StartGate(lambda: 1), Starts()
     for key in ("a", "b", "c"):
         gate.enter(key, lambda key=key: starts.begin(key))
     gate.leave("a")
@@ -33,7 +33,7 @@ def test_who_leaves_lets_the_longest_waiting_in() -> None:
 
 
 def test_who_gives_up_waiting_is_not_begun() -> None:
-    gate, starts = StartGate(1), Starts()
+    gate, starts = StartGate(lambda: 1), Starts()
     for key in ("a", "b", "c"):
         gate.enter(key, lambda key=key: starts.begin(key))
     gate.leave("b")
@@ -42,7 +42,7 @@ def test_who_gives_up_waiting_is_not_begun() -> None:
 
 
 def test_who_is_inside_keeps_its_place() -> None:
-    gate, starts = StartGate(1), Starts()
+    gate, starts = StartGate(lambda: 1), Starts()
     assert gate.enter("a", lambda: starts.begin("a"))
     assert gate.enter("a", lambda: starts.begin("a"))
     gate.leave("a")
@@ -50,7 +50,7 @@ def test_who_is_inside_keeps_its_place() -> None:
 
 
 def test_leaving_twice_lets_one_in_once() -> None:
-    gate, starts = StartGate(1), Starts()
+    gate, starts = StartGate(lambda: 1), Starts()
     for key in ("a", "b", "c"):
         gate.enter(key, lambda key=key: starts.begin(key))
     gate.leave("a")

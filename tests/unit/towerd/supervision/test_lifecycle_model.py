@@ -21,9 +21,8 @@ from sessions import messages
 from sessions.messages import Identity
 from sessions.states import LINKED_STATES, State
 from sessions.store import StoreKind, StoreReport
-from tests.unit.towerd.builders import FakeClock, an_account
+from tests.unit.towerd.builders import FakeClock, an_account, settings_of
 from towerd.audit import Auditor
-from towerd.config import Config
 from towerd.protocol.errors import TowerError
 from towerd.supervision import lifecycle
 from towerd.supervision.carrier import Death
@@ -172,17 +171,17 @@ class AccountLife(RuleBasedStateMachine):
 
     async def build(self) -> Keeper:
         ledger: Any = Ledger()
-        config = Config()
-        self.fleet = Fleet(config.fleet, clock=self.clock, ledger=ledger)
+        settings = settings_of()
+        self.fleet = Fleet(settings, clock=self.clock, ledger=ledger)
         spawner: Any = None
         around = Surroundings(
-            config=config,
+            settings=settings,
             clock=self.clock,
             ledger=ledger,
             auditor=Auditor(ledger, self.clock),
             roster=Roster(),
             fleet=self.fleet,
-            gate=StartGate(1),
+            gate=StartGate(lambda: 1),
             spawner=spawner,
             sessions_dir=Path("/nowhere"),
         )

@@ -15,7 +15,7 @@ from sessions.messages import Identity
 from sessions.states import State
 from sessions.store import DATABASE_NAME
 from tests.unit.sessions.stores import delete_device, make_store
-from tests.unit.towerd.builders import JID, an_account
+from tests.unit.towerd.builders import JID, an_account, settings_of
 from tests.unit.towerd.supervision.workers import ScriptedWorker, Workers
 from tests.unit.towerd.waiting import until
 from towerd.accounts.ledger import Ledger
@@ -57,14 +57,15 @@ class World:
         self.keepers: list[Keeper] = []
         self.clock = SystemClock()
         self.ledger = Ledger(Registry(self.database), self._publish)
+        self.settings = settings_of(settings)
         self.around = Surroundings(
-            config=settings,
+            settings=self.settings,
             clock=self.clock,
             ledger=self.ledger,
             auditor=Auditor(self.ledger, self.clock),
             roster=Roster(),
-            fleet=Fleet(settings.fleet, clock=self.clock, ledger=self.ledger),
-            gate=StartGate(4),
+            fleet=Fleet(self.settings, clock=self.clock, ledger=self.ledger),
+            gate=StartGate(lambda: 4),
             spawner=workers.spawner,
             sessions_dir=self.root,
         )
