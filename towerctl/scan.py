@@ -10,12 +10,14 @@ import os
 import sys
 import time
 from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from towerctl.exits import Failure
 from towerctl.options import MAX_TIMEOUT_SECONDS
 from towerctl.output import Block, Clear, Note, Raw, Result, Stream, is_terminal
 from towerctl.signals import ending_signals_raise
+from towerctl.steady import Steady
 from towerctl.views import state_words
 
 if TYPE_CHECKING:
@@ -147,6 +149,7 @@ def _rotations(
     app: App, client: Client, account: str | None, picture: Picture
 ) -> Generator[results.QrResult]:
     answer = _first(app, client, account, picture)
+    steady = Steady(app, client, lost=picture.pause)
     account_id = answer["account"]["id"]
     seen = _NO_QR_YET
     valid_until: float | None = None
@@ -176,14 +179,19 @@ def _rotations(
                 raise _ended(answer["account"])
             return
         if state in _FINISHING_STATES:
-            waited = client.account_wait(account_id, _WAITED_FOR, timeout_seconds=0)
+            waited = steady.ask(lambda line: line.account_wait(account_id, _WAITED_FOR, timeout_seconds=0))
             answer = {"account": waited["account"], "qr": None}
         else:
-            answer = _next(client, account_id, picture, seen=seen, valid_until=valid_until)
+            question = partial(_next, account_id, picture, seen=seen, valid_until=valid_until)
+            restarts = steady.restarts
+            answer = steady.ask(question)
+            if steady.restarts > restarts:
+                # The codes of a daemon that was restarted are others, and counted from one again.
+                seen, valid_until = _NO_QR_YET, None
 
 
 def _next(
-    client: Client, account_id: str, picture: Picture, *, seen: str, valid_until: float | None
+    account_id: str, picture: Picture, client: Client, *, seen: str, valid_until: float | None
 ) -> results.QrResult:
     asked_at = time.monotonic()
     look_seconds = _LOOK_SECONDS

@@ -103,7 +103,19 @@ class Daemon:
         rescued = rescue.repair(self._paths.database)
         if rescued is None and not self._paths.database.exists() and self._stray_stores(set()):
             rescued = f"{self._paths.database.name} was missing and was rebuilt from the stores"
+        if rescued is None:
+            # Before the tables are brought up to date: an upgrade can be taken back.
+            self._back_up()
         return rescued
+
+    def _back_up(self) -> None:
+        if not self._paths.database.exists():
+            return
+        try:
+            rescue.take_backup(self._paths.database)
+        except (OSError, sqlite3.Error) as error:
+            log.error("no backup of the account database could be taken: %s", error)
+            self._problems.append(f"no backup of the account database could be taken: {error}")
 
     async def _after_rescue(self, ledger: Ledger, rescued: str | None) -> None:
         if rescued is not None:
@@ -115,11 +127,8 @@ class Daemon:
         known = {record.id for record in await ledger.read(lambda registry: registry.accounts())}
         for account_id in self._stray_stores(known):
             await self._adopt(ledger, account_id)
-        try:
-            await asyncio.to_thread(rescue.take_backup, self._paths.database)
-        except (OSError, sqlite3.Error) as error:
-            log.error("no backup of the account database could be taken: %s", error)
-            self._problems.append(f"no backup of the account database could be taken: {error}")
+        if rescued is not None or not rescue.backup_path(self._paths.database).exists():
+            await asyncio.to_thread(self._back_up)
 
     def _stray_stores(self, known: set[str]) -> list[str]:
         """Return the account ids that have a store and no row in the registry."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,21 @@ def test_a_duplicate_survives_a_kill_of_its_worker_and_of_the_daemon(
     wait_for_reason(tower, "second", "duplicate-phone")
     tower.wait_for_state("first", "connected")
     assert len(simulator.devices(PHONE)) == 1
+
+
+def test_a_removal_logs_a_duplicate_out_that_nobody_had_heard_of(tower: Tower, simulator: Simulator) -> None:
+    tower.link(simulator, "first", PHONE)
+    tower.ctl("add", "second")
+    code = payload(tower, "second")
+    assert tower.process is not None
+    tower.process.send_signal(signal.SIGSTOP)
+    simulator.scan(code, PHONE)
+    wait_for(lambda: len(simulator.devices(PHONE)) == 2, what="the phone lists both devices")
+    tower.kill()
+    tower.start()
+    tower.ctl("remove", "second", "--yes")
+    assert len(simulator.devices(PHONE)) == 1
+    tower.wait_for_state("first", "connected")
 
 
 def test_another_phone_than_before_is_refused_unless_allowed(tower: Tower, simulator: Simulator) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from peewee import SqliteDatabase
+from playhouse.migrations import run as run_migrations
 
 from tests.integration.towerd import Towerd
 from tests.unit.sessions.stores import make_store
+from towerd.accounts.registry import MIGRATIONS
 
 
 def _garbage(path: Path) -> None:
@@ -52,6 +58,26 @@ def test_damaged_database_is_replaced_from_the_backup_and_said(
     towerd.restart()
     assert towerd.ask("daemon.status")["problems"] == [], "it is said until the next start"
     assert towerd.names() == ["alpha", "beta"]
+
+
+def test_backup_is_taken_before_the_tables_are_changed(towerd: Towerd) -> None:
+    former = towerd.directory / "former"
+    former.mkdir()
+    shutil.copy(MIGRATIONS / "0001_initial.py", former)
+    towerd.state.mkdir(mode=0o700)
+    database = SqliteDatabase(str(towerd.database))
+    run_migrations(database, str(former))
+    database.close()
+    towerd.start()
+    towerd.end()
+    assert "audit" in _tables(towerd.database)
+    assert "account" in _tables(towerd.state / "tower.db.backup")
+    assert "audit" not in _tables(towerd.state / "tower.db.backup")
+
+
+def _tables(path: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -6,7 +6,6 @@ one at a time.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import pwd
 from collections.abc import AsyncIterator
@@ -20,11 +19,12 @@ from towerd.reasons import action_for, action_while_pairing
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.carrier import Carrier
 from towerd.supervision.health import Condition
-from towerd.supervision.lifecycle import NO_DEVICE, Lifecycle
-from towerd.supervision.logout import LOGOUT_SECONDS, Logout, LogoutReport
+from towerd.supervision.lifecycle import Lifecycle
+from towerd.supervision.logout import Logout, LogoutReport
 from towerd.supervision.names import international
 from towerd.supervision.pairing import CodeOffer, PairingAttempt
 from towerd.supervision.reconcile import Finding
+from towerd.supervision.removal import Removal
 from towerd.supervision.reports import ReportReader
 from towerd.supervision.surroundings import Surroundings
 from towerd.supervision.uninterrupted import uninterrupted
@@ -60,6 +60,7 @@ class Keeper:
         around.roster.join(self.account)
         self.carrier: Carrier = self._life.carrier
         self._logout = Logout(self._life)
+        self._removal = Removal(self._life, self._logout, turn=self._turn)
         self._timers = self._life.timers
         self._is_taken_up = False
 
@@ -270,7 +271,7 @@ class Keeper:
             if report.outcome == "done":
                 await self._life.forget(Trigger.UNPAIR, "logged-out-by-operator")
             else:
-                await self._undo_logout(was, report)
+                await self._logout.undo(was, report)
             await self._life.around.ledger.settle()
         if report.outcome == "failed":
             raise TowerError(
@@ -289,54 +290,7 @@ class Keeper:
             TowerError: `logout-failed` when a logout is required, nothing was deleted;
                 `registry-unavailable`.
         """
-        if self._life.eviction is not None:
-            # A device that may not stay is just being logged out; let that come to its end.
-            await self.account.until(lambda: self._life.eviction is None, LOGOUT_SECONDS)
-        async with self._turn():
-            was = self.account.record
-            await self.account.intend(intent="remove")
-            if self.account.state is State.LOGGED_OUT:
-                await self._life.forget(Trigger.WIPED, "logged-out-by-phone")
-                await self.account.intend(intent="remove")
-            report = LogoutReport(outcome="not-linked")
-            if not self.account.record.is_linked:
-                # The store may hold a scan that nobody has heard of; the phone lists that device.
-                await self._life.end_worker()
-            if self.account.record.is_linked:
-                report = await self._logout.run()
-                if require_logout and report.outcome != "done":
-                    await self._undo_logout(was, report)
-                    raise TowerError(
-                        "logout-failed",
-                        f"WhatsApp did not confirm the logout of {was.name}: {report.detail}",
-                        hint="nothing was deleted; try again, or leave out --require-logout",
-                    )
-                if report.outcome != "done":
-                    # Nobody can ask for this any more once the account is gone.
-                    left = f"remove the linked device {self._life.config.pairing.device_name} on {was.phone}"
-                    report = LogoutReport(outcome=report.outcome, detail=f"{report.detail}; {left}")
-            await self._delete(report)
-        return report
-
-    async def _delete(self, report: LogoutReport) -> None:
-        """Delete files, then the row; what the disk does not let us delete is deleted at the next start."""
-        record, around = self.account.record, self._life.around
-        self._timers.clear()
-        await self._life.quiet()
-        around.fleet.forget(record.id)
-        try:
-            await asyncio.to_thread(self.carrier.store.remove)
-            gone = self.account.draft("account.removed", {"logout": report.outcome})
-            around.auditor.by_itself("removed", record, detail=f"logout {report.outcome}")
-            await around.ledger.settle()
-            await around.ledger.commit(lambda registry: registry.delete(record.id, [gone]))
-        except (TowerError, OSError):
-            self._life.close_attempt()
-            self.account.move(Trigger.UNPAIR, "logged-out-by-operator", **NO_DEVICE)
-            raise
-        around.roster.leave(self.account)
-        self.account.mark_removed()
-        around.roster.elect_primary(record.owner_uid)
+        return await self._removal.run(require_logout=require_logout)
 
     @uninterrupted
     async def set(self, **columns: Any) -> None:
@@ -352,19 +306,6 @@ class Keeper:
     async def close(self) -> None:
         """End the worker because the daemon ends; nothing is decided by it."""
         await self._life.close(grace_seconds=_GOODBYE_SECONDS)
-
-    async def _undo_logout(self, was: AccountRecord, report: LogoutReport) -> None:
-        """Go back to what the account was doing; a logout that may have happened is remembered."""
-        await self.account.intend(intent="logout" if report.outcome == "unknown" else None)
-        if was.state is State.FAILED or was.desired == "stopped":
-            await self._life.quiet()
-            self._timers.clear()
-        if was.state is State.FAILED:
-            self._life.fail(was.reason or "worker-lost")
-        elif was.desired == "stopped":
-            self._life.rest()
-        elif not self.carrier.is_running:
-            self._life.schedule_retry("server-silent")
 
     async def _finish_forgetting(self) -> None:
         """Finish an unpair or a wipe that was recorded."""

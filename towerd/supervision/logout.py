@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sessions import messages
 from sessions.states import State, Trigger
+from towerd.accounts.records import AccountRecord
 from towerd.protocol.types import LogoutOutcome
 from towerd.supervision.lifecycle import Lifecycle
 from towerd.supervision.process import OrderFailedError, WorkerEndedError
@@ -54,6 +55,19 @@ class Logout:
             except OrderFailedError as error:
                 return await self._look_after_logout(error)
             return LogoutReport(outcome="done")
+
+    async def undo(self, was: AccountRecord, report: LogoutReport) -> None:
+        """Go back to what the account was doing; a logout that may have happened is remembered."""
+        await self._account.intend(intent="logout" if report.outcome == "unknown" else None)
+        if was.state is State.FAILED or was.desired == "stopped":
+            await self._life.quiet()
+            self._life.timers.clear()
+        if was.state is State.FAILED:
+            self._life.fail(was.reason or "worker-lost")
+        elif was.desired == "stopped":
+            self._life.rest()
+        elif not self._carrier.is_running:
+            self._life.schedule_retry("server-silent")
 
     async def _look_after_logout(self, error: OrderFailedError) -> LogoutReport:
         """Let the store say how a logout ended that was not answered in time."""

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 PHONE_SECONDS = 18.0
 """After this a pairing whose phone number is not known goes on without, and says so."""
+_CRASHES = frozenset({"worker-lost", "worker-memory"})
+"""Ends of a worker that count as a crash: those that say nothing of the network."""
 _REPAIR_SECONDS = 1.0
 """Delay before the pairing that follows an unlink by the phone."""
 
@@ -284,9 +286,11 @@ class ReportReader:
 
     async def _after_death(self, death: Death) -> None:
         quick = death.lived_seconds < self._life.config.workers.crash_loop_seconds
-        silent_crash = quick and death.cause == "worker-lost"
-        self._life.quick_deaths = self._life.quick_deaths + 1 if silent_crash else 0
-        self._account.emit("worker.exited", {"cause": death.cause})
+        is_crash = quick and death.cause in _CRASHES
+        self._life.quick_deaths = self._life.quick_deaths + 1 if is_crash else 0
+        if death.cause != "codes-over":
+            # The end of a round is no news of the worker.
+            self._account.emit("worker.exited", {"cause": death.cause})
         was_running = self._account.state
         was_evicting = self._life.eviction is not None
         finding = await self._life.reconcile()

@@ -412,6 +412,27 @@ def test_wait_in_vain(
     assert tower("wait", "shop", "--for", "connected", "--json").error["slug"] == slug
 
 
+def test_wait_outlives_a_restart_of_the_daemon(tower: Tower, daemon: FakeDaemon) -> None:
+    def hang_up(*_: Any) -> None:
+        raise HangUp
+
+    daemon.prepare("account.wait", hang_up, {"account": account(), "outcome": "reached"})
+    ran = tower("wait", "shop", "--for", "connected", "--timeout", "20")
+    assert ran.status == 0
+    first, again = daemon.asked("account.wait")
+    assert 0 < again["timeout_seconds"] < first["timeout_seconds"] == 20.0
+
+
+def test_wait_gives_a_daemon_up_that_stays_away(tower: Tower, daemon: FakeDaemon) -> None:
+    def end(*_: Any) -> None:
+        daemon.close()
+        raise HangUp
+
+    daemon.prepare("account.wait", end)
+    ran = tower("wait", "shop", "--for", "connected", "--timeout", "1")
+    assert ran.status == 3
+
+
 def test_wait_for_what_is_no_state(tower: Tower, daemon: FakeDaemon) -> None:
     ran = tower("wait", "shop", "--for", "connected,up")
     assert ran.status == 2

@@ -466,11 +466,28 @@ def test_a_daemon_that_goes_away_removes_the_file(
     following: Follow, attempt: Attempt, daemon: FakeDaemon, tmp_path: Path
 ) -> None:
     attempt.show(png(1))
-    running = following("qr", "--follow", "-o", str(tmp_path / "qr.png"))
+    running = following("qr", "--follow", "--timeout", "2", "-o", str(tmp_path / "qr.png"))
     wait_until(lambda: names(tmp_path) == ["qr.png"])
     daemon.close()
     running.communicate(timeout=DEADLINE_SECONDS)
     assert (running.returncode, names(tmp_path)) == (3, [])
+
+
+def test_a_daemon_that_was_restarted_is_asked_for_the_next_code(
+    following: Follow, attempt: Attempt, daemon: FakeDaemon, tmp_path: Path
+) -> None:
+    attempt.show(png(1))
+    running = following("qr", "--follow", "-o", str(tmp_path / "qr.png"))
+    wait_until(lambda: names(tmp_path) == ["qr.png"])
+    daemon.close()
+    # Nobody can scan what the former daemon offered.
+    wait_until(lambda: names(tmp_path) == [])
+    # Counted from one again, as a daemon that goes on with an attempt does.
+    daemon.listen()
+    wait_until(lambda: names(tmp_path) == ["qr.png"])
+    attempt.become("connected")
+    running.communicate(timeout=DEADLINE_SECONDS)
+    assert (running.returncode, names(tmp_path)) == (0, [])
 
 
 def test_an_account_that_is_removed_meanwhile_is_exit_5(
