@@ -100,6 +100,11 @@ class Client:
         answer: results.ConfigResult = self._ask("daemon.config", _NOTHING)
         return answer
 
+    def daemon_reload(self) -> results.ReloadResult:
+        """Let the daemon take over its configuration files."""
+        answer: results.ReloadResult = self._ask("daemon.reload", _NOTHING)
+        return answer
+
     def audit_list(
         self,
         *,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from towerctl.output import Block, Cell, Table
+from towerctl.output import Block, Cell, Line, Note, Table
 
 if TYPE_CHECKING:
     from towerctl import results
@@ -24,6 +24,19 @@ def settings_table(answer: results.ConfigResult) -> list[Block]:
         for one in answer["settings"]
     ]
     return [Table(["KEY", "SOURCE", "VALUE"], rows, shrinkable=["SOURCE"])]
+
+
+def reloaded(answer: results.ReloadResult) -> list[Block]:
+    """`reload`: what is another now, and what waits for a restart."""
+    blocks: list[Block] = [Line(_change_words(one)) for one in answer["changed"]]
+    if any(one["needs_restart"] for one in answer["changed"]):
+        blocks.append(Note("hint: for the rest restart the daemon: systemctl restart towerd"))
+    return blocks or [Line("nothing changed")]
+
+
+def _change_words(change: results.Change) -> str:
+    words = f"{change['key']}: {value_words(change['old'])} -> {value_words(change['new'])}"
+    return f"{words} (with the next start of towerd)" if change["needs_restart"] else words
 
 
 def value_words(value: Any) -> str:

@@ -209,6 +209,21 @@ class ConfigResult(TypedDict):
     settings: list[Setting]
 
 
+class Change(TypedDict):
+    """One key that has another value."""
+
+    key: str
+    old: Any
+    new: Any
+    needs_restart: bool
+
+
+class ReloadResult(TypedDict):
+    """What the files changed."""
+
+    changed: list[Change]
+
+
 class AccountResult(TypedDict):
     """One account."""
 

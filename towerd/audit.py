@@ -52,7 +52,7 @@ class Auditor:
     def by_itself(
         self,
         action: str,
-        account: AccountRecord,
+        account: AccountRecord | None,
         *,
         source: Source = "daemon",
         result: str = "done",

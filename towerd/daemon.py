@@ -17,6 +17,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -25,13 +26,15 @@ from sessions.store import Store, StoreKind, StoreLockedError, sweep
 from towerd import __version__
 from towerd.accounts import rescue
 from towerd.accounts.ledger import Ledger
-from towerd.accounts.records import AccountRecord, EventDraft
+from towerd.accounts.records import AccountRecord, EventDraft, daemon_event
 from towerd.accounts.registry import NameTakenError, Registry
 from towerd.audit import Auditor
 from towerd.clock import Clock
+from towerd.configuration import Configuration
 from towerd.events import EventStream
 from towerd.paths import Paths
 from towerd.protocol.errors import TowerError
+from towerd.reload import Reload
 from towerd.rpc.call import Services
 from towerd.rpc.server import Server, bind
 from towerd.settings import Settings
@@ -72,6 +75,7 @@ class Daemon:
         self._spawner = spawner
         self._problems: list[str] = []
         self._stopping = asyncio.Event()
+        self._reloading = asyncio.Event()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then close everything in order.
@@ -83,6 +87,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reloading.set)
         self._systemd.tell(STATUS="checking the account database")
         events = EventStream()
         rescued = self._prepare()
@@ -185,6 +190,14 @@ class Daemon:
                 sessions_dir=self._paths.sessions_dir,
             )
         )
+        configuration = Configuration(
+            self._paths.config,
+            is_named=self._paths.is_config_named,
+            settings=self._settings,
+            clock=self._clock,
+            ledger=ledger,
+        )
+        reload = Reload(configuration, auditor=auditor, systemd=self._systemd, clock=self._clock)
         services = Services(
             supervisor=supervisor,
             ledger=ledger,
@@ -193,6 +206,7 @@ class Daemon:
             events=events,
             clock=self._clock,
             settings=self._settings,
+            reload=reload,
             state_dir=self._paths.state_dir,
             started_at=self._clock.now(),
             problems=self._problems,
@@ -205,14 +219,18 @@ class Daemon:
         await server.listen(listening)
         log.info("towerd %s serves %d accounts on %s", __version__, len(records), listening.getsockname())
         self._systemd.tell(READY="1", STATUS=_status_of(supervisor))
-        beat = asyncio.create_task(self._beat(supervisor), name="heartbeat")
+        tasks = [
+            asyncio.create_task(self._beat(supervisor), name="heartbeat"),
+            asyncio.create_task(self._obey_hangups(reload), name="SIGHUP"),
+        ]
         try:
             await self._stopping.wait()
             log.info("stopping")
             self._systemd.tell(STOPPING="1", STATUS="closing the sessions")
             self._emit(ledger, "daemon.stopping", {})
         finally:
-            beat.cancel()
+            for task in tasks:
+                task.cancel()
             await self._close(server, supervisor)
             remove_socket()
 
@@ -238,6 +256,13 @@ class Daemon:
                 told = line
                 self._systemd.tell(STATUS=line)
 
+    async def _obey_hangups(self, reload: Reload) -> None:
+        """Reload at each SIGHUP; those that come meanwhile are one."""
+        while True:
+            await self._reloading.wait()
+            self._reloading.clear()
+            await reload.run_unasked("SIGHUP")
+
     async def _close(self, server: Server, supervisor: Supervisor) -> None:
         try:
             async with asyncio.timeout(CLOSING_SECONDS):
@@ -245,14 +270,8 @@ class Daemon:
         except TimeoutError:
             log.error("not everything could be closed within %g s", CLOSING_SECONDS)
 
-    def _emit(self, ledger: Ledger, event_type: str, data: dict[str, object]) -> None:
-        ledger.post(
-            events=[
-                EventDraft(
-                    time=self._clock.now(), type=event_type, account_id=None, account_name=None, data=data
-                )
-            ]
-        )
+    def _emit(self, ledger: Ledger, event_type: str, data: dict[str, Any]) -> None:
+        ledger.post(events=[daemon_event(event_type, data, time=self._clock.now())])
 
 
 def status_line(states: Sequence[State], *, start_done: int, start_total: int) -> str:

@@ -1,10 +1,25 @@
-"""The configuration of a running towerd: shown with its sources."""
+"""The configuration of a running towerd: shown with its sources, and taken over anew."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from typing import Any
 
-from tests.integration.towerd import Towerd
+from tests.integration.towerd import Towerd, environment
+from tests.whatsapp.simulator import wait_for
+
+
+def towerctl(towerd: Towerd, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "towerctl", "--socket", str(towerd.socket), *arguments],
+        env=environment(towerd.directory),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def settings(towerd: Towerd) -> dict[str, dict[str, Any]]:
@@ -24,3 +39,58 @@ def test_every_value_is_told_with_the_file_that_set_it(towerd: Towerd) -> None:
     assert (timeout["value"], timeout["default"], timeout["source"]) == (60, 300, str(towerd.config))
     assert (name["value"], name["source"]) == ("B", str(drop_in))
     assert (automatic["value"], automatic["source"]) == (True, None)
+
+
+def test_a_reload_takes_over_what_it_can_and_says_what_waits(towerd: Towerd) -> None:
+    towerd.config.write_text("")
+    towerd.start()
+    towerd.config.write_text("[start]\nspread_seconds = 1\n[events]\nkept = 5000\n")
+    answer = towerd.ask("daemon.reload")
+    assert answer["changed"] == [
+        {"key": "start.spread_seconds", "old": 0.2, "new": 1.0, "needs_restart": True},
+        {"key": "events.kept", "old": 100_000, "new": 5000, "needs_restart": False},
+    ]
+    shown = settings(towerd)
+    assert (shown["events.kept"]["value"], shown["events.kept"]["source"]) == (5000, str(towerd.config))
+    assert (shown["start.spread_seconds"]["value"], shown["start.spread_seconds"]["source"]) == (0.2, None)
+    towerd.restart()
+    assert settings(towerd)["start.spread_seconds"]["value"] == 1.0
+    assert towerd.ask("daemon.reload") == {"changed": []}
+
+
+def test_a_reload_with_mistakes_tells_them_all_and_changes_nothing(towerd: Towerd) -> None:
+    towerd.config.write_text("[events]\nkept = 5000\n")
+    towerd.start()
+    towerd.config.write_text("[events]\nkept = 6000\n[pairing]\ntimeout_seconds = 0\n")
+    drop_in = towerd.directory / "tower.d" / "a.toml"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[pairing\n")
+    error = towerd.exchange("daemon.reload")["error"]["data"]
+    assert (error["slug"], error["exit"]) == ("config-invalid", 2)
+    assert [one["field"] for one in error["fields"]] == [
+        f"{towerd.config}: pairing.timeout_seconds",
+        str(drop_in),
+    ]
+    assert settings(towerd)["events.kept"]["value"] == 5000
+    ended = towerctl(towerd, "reload")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert len(ended.stderr.splitlines()) == 3
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_hangup_reloads_and_the_log_says_what_came_of_it(towerd: Towerd) -> None:
+    towerd.config.write_text("")
+    towerd.start()
+    assert towerd.process is not None
+    towerd.config.write_text("[events]\nkept = 5000\n")
+    towerd.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: settings(towerd)["events.kept"]["value"] == 5000, what="the reload")
+    towerd.config.write_text("[events]\nkept = 1\n")
+    towerd.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "events.kept: must be" in towerd.said(), what="the mistake in the log")
+    assert settings(towerd)["events.kept"]["value"] == 5000
+    rows = towerd.ask("audit.list", actions=["daemon.reload"])["audits"]
+    assert [(row["source"], row["result"], row["detail"]) for row in rows] == [
+        ("daemon", "done", "SIGHUP"),
+        ("daemon", "config-invalid", "SIGHUP"),
+    ]

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,6 +117,31 @@ def test_it_tells_that_it_is_ready_how_it_is_that_it_lives_and_that_it_stops(
         process.send_signal(signal.SIGTERM)
         manager.wait_for("STOPPING=1")
         assert process.wait(15) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_it_tells_that_it_reloads_and_that_it_is_ready_again(place: Path, manager: Manager) -> None:
+    config = place / "tower.toml"
+    config.write_text("")
+    process = subprocess.Popen(
+        [BIN / "towerd", "--config", config],
+        env=environment(place, NOTIFY_SOCKET=str(manager.path)),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        manager.wait_for("READY=1")
+        began = time.monotonic_ns() // 1000
+        for content, status in (("[events]\nkept = 5000\n", 0), ("[events]\nkept = 1\n", 2)):
+            manager.told.clear()
+            config.write_text(content)
+            reload = [BIN / "towerctl", "--socket", place / "own.sock", "reload"]
+            assert subprocess.run(reload, capture_output=True, timeout=60, check=False).returncode == status
+            manager.wait_for("RELOADING=1")
+            moment = int(manager.wait_for("MONOTONIC_USEC=").partition("=")[2])
+            assert began <= moment <= time.monotonic_ns() // 1000
+            manager.wait_for("READY=1")
     finally:
         process.kill()
         process.wait()

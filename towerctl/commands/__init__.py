@@ -23,6 +23,7 @@ COMMANDS = {
     "status": "daemon:status",
     "release": "daemon:release",
     "config": "configuration:config",
+    "reload": "configuration:reload",
     "version": "daemon:version",
     "rpc": "daemon:rpc",
     "completion": "completion:completion",

@@ -77,6 +77,11 @@ class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any]
 
 
+def daemon_event(event_type: str, data: dict[str, Any], *, time: float) -> EventDraft:
+    """Return an event that is about no account."""
+    return EventDraft(time=time, type=event_type, account_id=None, account_name=None, data=data)
+
+
 class EventRecord(EventDraft, frozen=True, kw_only=True):
     """An event as kept; ids rise and never repeat."""
 

@@ -84,6 +84,9 @@ ERRORS: dict[str, ErrorKind] = {
     "registry-unavailable": ErrorKind(
         code=504, exit=Exit.ERROR, meaning="the account database cannot be written; nothing was changed"
     ),
+    "config-invalid": ErrorKind(
+        code=507, exit=Exit.USAGE, meaning="the configuration files are not valid; nothing was changed"
+    ),
     "too-busy": ErrorKind(code=505, exit=Exit.ERROR, meaning="too many requests on one connection"),
     "shutting-down": ErrorKind(code=506, exit=Exit.UNREACHABLE, meaning="towerd is stopping"),
 }

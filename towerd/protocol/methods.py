@@ -229,6 +229,21 @@ class ConfigResult(Wire, frozen=True, kw_only=True):
     settings: list[Setting]
 
 
+class Change(Wire, frozen=True, kw_only=True):
+    """One key that has another value; with `needs_restart` only from the next start on."""
+
+    key: str
+    old: Any
+    new: Any
+    needs_restart: bool
+
+
+class ReloadResult(Wire, frozen=True, kw_only=True):
+    """What the files changed."""
+
+    changed: list[Change]
+
+
 class AccountResult(Wire, frozen=True, kw_only=True):
     """One account."""
 
@@ -352,6 +367,12 @@ METHODS: dict[str, Method] = {
         right="admin",
         summary="Show the configuration that runs, and where each value comes from.",
         is_audited=False,
+    ),
+    "daemon.reload": Method(
+        params=Nothing,
+        result=ReloadResult,
+        right="admin",
+        summary="Take over the configuration files, all of it or nothing.",
     ),
     "account.list": Method(
         params=List, result=AccountsResult, right="read", summary="List accounts in order of creation."

@@ -17,6 +17,7 @@ from towerd.accounts.records import AccountRecord
 from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.events import EventStream
+from towerd.reload import Reload
 from towerd.settings import Settings
 from towerd.supervision.fleet import Fleet
 from towerd.supervision.supervisor import Supervisor
@@ -42,6 +43,7 @@ class Services:
     events: EventStream
     clock: Clock
     settings: Settings
+    reload: Reload
     state_dir: Path
     started_at: float
     problems: list[str]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from towerd.accounts.ledger import Ledger
-from towerd.accounts.records import EventDraft
+from towerd.accounts.records import daemon_event
 from towerd.clock import Clock
 from towerd.config import FleetConfig
 from towerd.settings import Settings
@@ -185,10 +185,4 @@ class Fleet:
             call()
 
     def _emit(self, event_type: str, data: dict[str, Any]) -> None:
-        self._ledger.post(
-            events=[
-                EventDraft(
-                    time=self._clock.now(), type=event_type, account_id=None, account_name=None, data=data
-                )
-            ]
-        )
+        self._ledger.post(events=[daemon_event(event_type, data, time=self._clock.now())])

@@ -104,6 +104,18 @@ async def release(call: Call, params: m.Nothing) -> m.StatusResult:
     return await status(call, params)
 
 
+async def reload(call: Call, _params: m.Nothing) -> m.ReloadResult:
+    """Take over the configuration files, all of it or nothing."""
+    changes = await call.services.reload.run()
+    call.notes.append(", ".join(change.key for change in changes) or "nothing changed")
+    return m.ReloadResult(
+        changed=[
+            m.Change(key=one.key, old=one.old, new=one.new, needs_restart=one.needs_restart)
+            for one in changes
+        ]
+    )
+
+
 async def discover(_call: Call, _params: m.Nothing) -> dict[str, Any]:
     """Return the OpenRPC document."""
     return openrpc.document()

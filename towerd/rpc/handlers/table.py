@@ -26,6 +26,7 @@ HANDLERS: dict[str, Handler] = {
     "audit.list": audit.list_audit,
     "daemon.config": daemon.config,
     "daemon.release": daemon.release,
+    "daemon.reload": daemon.reload,
     "daemon.status": daemon.status,
     "daemon.version": daemon.version,
     "event.list": events.list_events,

@@ -41,6 +41,7 @@ def services(**parts: Any) -> Services:
         "events": EventStream(),
         "clock": clock,
         "settings": settings_of(Config()),
+        "reload": None,
         "state_dir": Path("/nowhere"),
         "started_at": NOW,
         "problems": [],

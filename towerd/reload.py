@@ -1,0 +1,79 @@
+"""Taking over what lies on the disk while towerd runs: by command, by SIGHUP, or by itself.
+
+The one rule: the service manager is told before and after, whatever comes of it; who did it is in the audit
+log.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from towerd.audit import Auditor
+from towerd.clock import Clock
+from towerd.config import ConfigError, Mistake
+from towerd.configuration import Configuration
+from towerd.protocol.errors import Field, TowerError
+from towerd.settings import Change
+from towerd.systemd import Systemd
+
+log = logging.getLogger(__name__)
+
+
+class Reload:
+    """Carries out reloads.
+
+    Args:
+        configuration: the files and what runs.
+        auditor: notes reloads that nobody asked for through the socket.
+        systemd: told that towerd reloads.
+        clock: gives the time that systemd wants with it.
+    """
+
+    def __init__(
+        self, configuration: Configuration, *, auditor: Auditor, systemd: Systemd, clock: Clock
+    ) -> None:
+        self._configuration = configuration
+        self._auditor = auditor
+        self._systemd = systemd
+        self._clock = clock
+
+    async def run(self) -> list[Change]:
+        """Take over the configuration files; return what is another by it, or by the next start.
+
+        Raises:
+            TowerError: `config-invalid`, with every mistake; nothing was changed.
+        """
+        # sd_notify(3): the time lets systemd tell this reload's READY=1 from an earlier one.
+        self._systemd.tell(RELOADING="1", MONOTONIC_USEC=str(int(self._clock.monotonic() * 1e6)))
+        try:
+            return await self._configuration.reload()
+        except ConfigError as error:
+            raise config_invalid(error.mistakes) from None
+        finally:
+            self._systemd.tell(READY="1")
+
+    async def run_unasked(self, why: str) -> None:
+        """Reload because of a signal or a setting: what comes of it goes to the log."""
+        log.info("reloading: %s", why)
+        result = "done"
+        try:
+            await self.run()
+        except TowerError as error:
+            result = error.slug
+            log.error("%s", error.message)
+            for bad in error.fields:
+                log.error("%s: %s", bad.field, bad.why)
+        self._auditor.by_itself("daemon.reload", None, result=result, detail=why)
+
+
+def config_invalid(mistakes: list[Mistake]) -> TowerError:
+    """Return the error that names every mistake with its file and key."""
+    return TowerError(
+        "config-invalid",
+        "the configuration on the disk is not valid, so nothing was changed",
+        hint="correct it, look at it with `towerd --check-config`, and reload again",
+        fields=tuple(
+            Field(field=f"{one.file}: {one.key}" if one.key else str(one.file), why=one.why)
+            for one in mistakes
+        ),
+    )
