@@ -89,7 +89,7 @@ class Store:
         """Wipe the directory and create it empty: every pairing attempt gets a fresh one."""
         self.wipe()
         self.ensure()
-        _sync_directory(self.root)
+        sync_directory(self.root)
 
     def wipe(self) -> None:
         """Remove the directory and the kept copy; after a crash in the middle, `sweep` finishes it."""
@@ -102,7 +102,7 @@ class Store:
             return
         doomed = self.root / f".{self.account_id}.wiped-{time.time_ns()}"
         self.directory.rename(doomed)
-        _sync_directory(self.root)
+        sync_directory(self.root)
         _delete(doomed)
 
     def snapshot(self) -> None:
@@ -132,7 +132,7 @@ class Store:
             self._wipe_directory()
             self.ensure()
             self._snapshot.rename(self.database)
-            _sync_directory(self.directory)
+            sync_directory(self.directory)
 
     def drop_snapshot(self) -> None:
         """Delete the kept copy: it holds the keys of a device."""
@@ -146,7 +146,7 @@ class Store:
         """Remove the directory and the lock file: the account is gone."""
         self.wipe()
         self.lock_path.unlink(missing_ok=True)
-        _sync_directory(self.root)
+        sync_directory(self.root)
 
     @contextlib.contextmanager
     def lock(
@@ -267,7 +267,8 @@ def split_device(address: str) -> tuple[str, int]:
     return f"{parts['user']}@{parts['server']}", int(parts["device"] or 0)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Bring the names in a directory to the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -69,6 +69,7 @@ DOORS = [
     (("peewee", "playhouse"), {"towerd.accounts.models", "towerd.accounts.registry"}),
     (("segno",), {"towerd.qr"}),
     (("platformdirs",), {"towerd.paths"}),
+    (("cryptography",), {"sessions.seal", "sessions.image"}),
 ]
 
 
