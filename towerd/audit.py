@@ -6,22 +6,14 @@ The one rule: an audit row that cannot be written stops nothing; the ledger keep
 from __future__ import annotations
 
 import os
-import pwd
 from typing import Literal
 
 from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import AccountRecord, AuditRecord
 from towerd.clock import Clock
+from towerd.users import user_name
 
 Source = Literal["cli", "drop-in", "daemon", "phone"]
-
-
-def user_name(uid: int) -> str:
-    """Return a user's name, or the number when nobody has it any more."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 class Auditor:
@@ -84,6 +76,7 @@ class Auditor:
                 action=action,
                 account_id=account.id if account else None,
                 account_label=account.name if account else None,
+                owner_uid=account.owner_uid if account else None,
                 result=result,
                 detail=detail,
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -21,6 +21,39 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all sections."""
+
+
+EVERYBODY = "*"
+"""Among users and groups: everybody who reaches the socket; among owners: all."""
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Names = Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)]
+
+
+class Grant(Section, frozen=True, kw_only=True):
+    """One of `[[access.grants]]`.
+
+    Attributes:
+        role: what may be done.
+        to: users and `@groups`, by name or number, or everybody.
+        owners: users whose accounts it is about, by name or number, or all.
+    """
+
+    role: Literal["viewer", "operator", "admin"]
+    to: Names
+    owners: Names = (EVERYBODY,)
+
+
+class AccessConfig(Section, frozen=True, kw_only=True):
+    """`[access]`.
+
+    Attributes:
+        may_add: users and `@groups` who may add accounts, besides admins.
+        grants: roles over accounts of others.
+    """
+
+    may_add: tuple[Name, ...] = (EVERYBODY,)
+    grants: tuple[Grant, ...] = ()
 
 
 class PairingConfig(Section, frozen=True, kw_only=True):
@@ -141,6 +174,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     truth: TruthConfig = TruthConfig()
     fleet: FleetConfig = FleetConfig()
     events: EventsConfig = EventsConfig()
+    access: AccessConfig = AccessConfig()
 
 
 NEEDS_RESTART: dict[str, str] = {
@@ -278,11 +312,40 @@ def _check_section(
         if key not in fields:
             mistakes.append(_unknown(file, f"{name}.{key}", [f"{name}.{known}" for known in fields]))
             continue
+        if (row := _row_of(fields[key])) is not None and _is_array_of_tables(value):
+            checked[key] = [
+                _check_row(file, f"{name}.{key}[{index}]", row, one, mistakes)
+                for index, one in enumerate(value)
+            ]
+            continue
         try:
             checked[key] = msgspec.convert(value, fields[key])
         except msgspec.ValidationError as error:
-            mistakes.append(Mistake(file=file, key=f"{name}.{key}", why=in_words(str(error))))
+            why = in_words(str(error), choices=get_args(fields[key]))
+            mistakes.append(Mistake(file=file, key=f"{name}.{key}", why=why))
     return checked
+
+
+def _row_of(kind: Any) -> type[Section] | None:
+    """Return what the rows are of a key that is an array of tables; None for any other key."""
+    inner = get_args(kind)
+    is_rows = get_origin(kind) is tuple and isinstance(inner[0], type) and issubclass(inner[0], Section)
+    return inner[0] if is_rows else None
+
+
+def _is_array_of_tables(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
+
+
+def _check_row(
+    file: Path, name: str, row: type[Section], content: dict[str, Any], mistakes: list[Mistake]
+) -> dict[str, Any]:
+    mistakes += [
+        Mistake(file=file, key=f"{name}.{field.name}", why="is missing")
+        for field in msgspec.structs.fields(row)
+        if field.required and field.name not in content
+    ]
+    return _check_section(file, name, row, content, mistakes)
 
 
 def _unknown(file: Path, key: str, known: Any) -> Mistake:

@@ -24,9 +24,10 @@ import msgspec
 from sessions.states import State
 from sessions.store import Store, StoreKind, StoreLockedError, sweep
 from towerd import __version__
+from towerd.access import Access
 from towerd.accounts import rescue
 from towerd.accounts.ledger import Ledger
-from towerd.accounts.records import AccountRecord, EventDraft, daemon_event
+from towerd.accounts.records import AccountRecord, account_event, daemon_event
 from towerd.accounts.registry import NameTakenError, Registry
 from towerd.audit import Auditor
 from towerd.clock import Clock
@@ -164,9 +165,7 @@ class Daemon:
                 is_confirmed=True,
                 **msgspec.structs.asdict(report.identity),
             )
-            adopted = EventDraft(
-                time=now, type="account.recovered", account_id=account_id, account_name=record.name, data={}
-            )
+            adopted = account_event(record, "account.recovered", {}, time=now)
             # Two stray stores of one phone: the second stays a stray, and the start goes on.
             with contextlib.suppress(NameTakenError, TowerError):
                 await ledger.commit(lambda registry: registry.insert(record, [adopted]))
@@ -198,8 +197,10 @@ class Daemon:
             ledger=ledger,
         )
         reload = Reload(configuration, auditor=auditor, systemd=self._systemd, clock=self._clock)
+        access = await asyncio.to_thread(Access, self._settings, own_uid=os.getuid())
         services = Services(
             supervisor=supervisor,
+            access=access,
             ledger=ledger,
             auditor=auditor,
             fleet=fleet,
@@ -222,6 +223,7 @@ class Daemon:
         tasks = [
             asyncio.create_task(self._beat(supervisor), name="heartbeat"),
             asyncio.create_task(self._obey_hangups(reload), name="SIGHUP"),
+            asyncio.create_task(access.watch(), name="access"),
         ]
         try:
             await self._stopping.wait()

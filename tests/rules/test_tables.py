@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
@@ -12,9 +13,9 @@ import pytest
 from sessions.states import State, Trigger
 from tests.rules.source import ROOT, calls, inside, modules, strings, tree
 from towerd.__main__ import parser
-from towerd.config import Config
+from towerd.config import Config, Section
 from towerd.protocol.errors import ERRORS
-from towerd.protocol.methods import METHODS
+from towerd.protocol.methods import METHODS, Right
 from towerd.reasons import REASONS
 from towerd.rpc.handlers.table import HANDLERS
 
@@ -24,7 +25,6 @@ RESERVED = {
     "not-connected": "sending messages",
     "passkey-required": "a failed pairing says it in its reason",
     "duplicate-phone": "a refused pairing says it in its reason",
-    "not-permitted": "access control",
     "worker-lost": "sending messages",
     "store-damaged": "a failed account says it in its reason",
     "shutting-down": "requests while the daemon stops",
@@ -111,6 +111,18 @@ def test_every_method_stands_in_the_manual_with_its_parameters(method: str) -> N
         assert stands_in(field.name, text), field.name
 
 
+def test_manual_lists_every_method_under_its_right() -> None:
+    section = manual("tower-rpc.7").partition(".SS Who may call")[2].partition(".SS")[0]
+    listed = {
+        right: set(re.findall(r"\b[a-z]+\.[a-z]+\b", words.partition(".P\n")[0]))
+        for right, words in re.findall(r"\.TP\n\.B (\w+)\n(.*?)(?=\.TP|$)", section, re.DOTALL)
+    }
+    assert listed == {
+        right: {name for name, method in METHODS.items() if method.right == right}
+        for right in get_args(Right)
+    }
+
+
 @pytest.mark.parametrize("slug", list(ERRORS))
 @pytest.mark.parametrize("page", ["towerctl.1", "tower-rpc.7"])
 def test_every_error_stands_in_both_manuals(slug: str, page: str) -> None:
@@ -127,8 +139,12 @@ def test_every_state_stands_in_both_manuals(state: State, page: str) -> None:
 def test_every_key_of_the_configuration_stands_in_its_manual_with_its_default(section: str) -> None:
     text = manual("tower.toml.5")
     assert f"[{section}]" in text
-    for field in msgspec.structs.fields(type(getattr(Config(), section))):
-        assert stands_in(field.name, text), field.name
+    kinds = [type(getattr(Config(), section))]
+    for kind in kinds:
+        for name, inner in get_type_hints(kind).items():
+            assert stands_in(name, text), name
+            # A key that is an array of tables has keys of its own.
+            kinds += [row for row in get_args(inner) if isinstance(row, type) and issubclass(row, Section)]
 
 
 @pytest.mark.parametrize(

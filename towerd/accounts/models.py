@@ -80,6 +80,7 @@ class Event(Table):
     type = TextField()
     account_id = TextField(null=True)
     account_name = TextField(null=True)
+    owner_uid = IntegerField(null=True)
     data = TextField()
 
 
@@ -95,5 +96,6 @@ class Audit(Table):
     action = TextField()
     account_id = TextField(null=True)
     account_label = TextField(null=True)
+    owner_uid = IntegerField(null=True)
     result = TextField()
     detail = TextField(null=True)

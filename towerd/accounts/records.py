@@ -68,18 +68,35 @@ ACTUAL_COLUMNS = tuple(
 
 
 class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """An event before the registry gave it its id."""
+    """An event before the registry gave it its id; its owner is the account's, None when it has none."""
 
     time: float
     type: str
     account_id: str | None
     account_name: str | None
+    owner_uid: int | None
     data: dict[str, Any]
 
 
+def account_event(
+    record: AccountRecord, event_type: str, data: dict[str, Any], *, time: float, name: str | None = None
+) -> EventDraft:
+    """Return an event of an account; `name` is what it is called from now on, when that changes."""
+    return EventDraft(
+        time=time,
+        type=event_type,
+        account_id=record.id,
+        account_name=name or record.name,
+        owner_uid=record.owner_uid,
+        data=data,
+    )
+
+
 def daemon_event(event_type: str, data: dict[str, Any], *, time: float) -> EventDraft:
-    """Return an event that is about no account."""
-    return EventDraft(time=time, type=event_type, account_id=None, account_name=None, data=data)
+    """Return an event of the daemon itself."""
+    return EventDraft(
+        time=time, type=event_type, account_id=None, account_name=None, owner_uid=None, data=data
+    )
 
 
 class EventRecord(EventDraft, frozen=True, kw_only=True):
@@ -99,7 +116,7 @@ class TransitionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Who did what to which account, and how it went; `id` is 0 before the registry gave one."""
+    """Who did what to which account of whom, and how it went; `id` is 0 before the registry gave one."""
 
     time: float
     uid: int | None
@@ -109,6 +126,7 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     account_id: str | None
     account_label: str | None
+    owner_uid: int | None
     result: str
     detail: str | None = None
     id: int = 0
@@ -131,12 +149,19 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events to read; times are seconds since the epoch, ids are exclusive below."""
+    """Which events or audit rows to read; times are seconds since the epoch, ids are exclusive below.
+
+    Attributes:
+        owners: only about accounts of these uids; None: all, and what is the daemon's own.
+        by_uid: of the audit log also what this user did to no account in particular.
+    """
 
     after_id: int | None = None
     from_time: float | None = None
     until_id: int | None = None
     until_time: float | None = None
     account_id: str | None = None
+    owners: frozenset[int] | None = None
+    by_uid: int | None = None
     types: tuple[str, ...] = ()
     limit: int = 1000

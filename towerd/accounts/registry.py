@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from peewee import IntegrityError, PeeweeException, SqliteDatabase, fn
 from playhouse.migrations import run as run_migrations
 
@@ -200,6 +201,8 @@ class Registry:
             RegistryError: the database cannot be read.
         """
         rows = _fitting(Event, Event.type, query)
+        if query.owners is not None:
+            rows = rows.where(Event.owner_uid.in_(query.owners))
         with _reading():
             return [_event(row) for row in rows.order_by(Event.id).limit(query.limit).dicts()]
 
@@ -210,6 +213,9 @@ class Registry:
             RegistryError: the database cannot be read.
         """
         rows = _fitting(Audit, Audit.action, query)
+        if query.owners is not None:
+            is_own = Audit.account_id.is_null() & (Audit.uid == query.by_uid)
+            rows = rows.where(Audit.owner_uid.in_(query.owners) | is_own)
         with _reading():
             found = [AuditRecord(**row) for row in rows.order_by(Audit.id.desc()).limit(query.limit).dicts()]
         return found[::-1]
@@ -268,18 +274,10 @@ class Registry:
                 type=draft.type,
                 account_id=draft.account_id,
                 account_name=draft.account_name,
+                owner_uid=draft.owner_uid,
                 data=json.dumps(draft.data),
             ).execute()
-            records.append(
-                EventRecord(
-                    id=event_id,
-                    time=draft.time,
-                    type=draft.type,
-                    account_id=draft.account_id,
-                    account_name=draft.account_name,
-                    data=draft.data,
-                )
-            )
+            records.append(EventRecord(id=event_id, **msgspec.structs.asdict(draft)))
         self._prune_events(len(records))
         return records
 

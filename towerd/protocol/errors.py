@@ -100,6 +100,10 @@ class Field:
     why: str
 
 
+ACCOUNT = "{account}"
+"""Stands in hints for the account, which its owner names otherwise than others do; see `name_account`."""
+
+
 class TowerError(Exception):
     """An error meant for a human: the fact, then the next step.
 
@@ -118,6 +122,11 @@ class TowerError(Exception):
         self.message = message
         self.hint = hint
         self.fields = fields
+
+    def name_account(self, name: str) -> None:
+        """Fill in how the caller names the account that the hint is about."""
+        if self.hint is not None:
+            self.hint = self.hint.replace(ACCOUNT, name)
 
     @property
     def kind(self) -> ErrorKind:

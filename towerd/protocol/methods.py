@@ -23,7 +23,8 @@ from towerd.protocol.types import (
     Wire,
 )
 
-Right = Literal["read", "connect", "disconnect", "update", "delete", "admin"]
+Right = Literal["everybody", "read", "connect", "disconnect", "update", "delete", "admin"]
+"""What a caller needs over the account that a method is about; `admin` is over the daemon itself."""
 
 Selector = Annotated[str, msgspec.Meta(min_length=1, max_length=200, description="name, id, phone or JID")]
 OptionalSelector = Selector | None
@@ -336,15 +337,24 @@ class Method:
     """One row of the table.
 
     Attributes:
+        right: what the caller needs. A method that only reads and is about no account in particular may be
+            called by everybody, and tells of the accounts that the caller may read.
         is_audited: a call is noted in the audit log. A method that only reads never is; `account.qr` notes
             each QR that it hands out itself, not each time that somebody asked.
     """
 
     params: type[Params]
     result: type[Wire] | type[dict[str, Any]]
-    right: Right | None
+    right: Right
     summary: str
     is_audited: bool = True
+
+    @property
+    def names_in_full(self) -> bool:
+        """True when the account cannot be left out: the verb destroys something, so nothing is guessed."""
+        return any(
+            field.name == "account" and field.required for field in msgspec.structs.fields(self.params)
+        )
 
 
 METHODS: dict[str, Method] = {
@@ -354,10 +364,12 @@ METHODS: dict[str, Method] = {
     "daemon.release": Method(
         params=Nothing,
         result=StatusResult,
-        right="connect",
+        right="admin",
         summary="Let accounts that the fleet breaker holds go on.",
     ),
-    "daemon.version": Method(params=Nothing, result=VersionResult, right=None, summary="Say what runs."),
+    "daemon.version": Method(
+        params=Nothing, result=VersionResult, right="everybody", summary="Say what runs."
+    ),
     "daemon.status": Method(
         params=Nothing, result=StatusResult, right="read", summary="Say how the daemon is."
     ),
@@ -430,12 +442,15 @@ METHODS: dict[str, Method] = {
         params=Subscribe, result=SubscribeResult, right="read", summary="Send events as they happen."
     ),
     "event.unsubscribe": Method(
-        params=Unsubscribe, result=Empty, right="read", summary="End a subscription."
+        params=Unsubscribe, result=Empty, right="everybody", summary="End a subscription."
     ),
     "event.list": Method(
         params=ListEvents, result=EventsResult, right="read", summary="List past events, oldest first."
     ),
     "rpc.discover": Method(
-        params=Nothing, result=dict[str, Any], right=None, summary="Return the OpenRPC document of all this."
+        params=Nothing,
+        result=dict[str, Any],
+        right="everybody",
+        summary="Return the OpenRPC document of all this.",
     ),
 }

@@ -1,6 +1,7 @@
 """What a handler is given besides its parameters.
 
-The one rule: who calls is what the kernel says (SO_PEERCRED), never what the caller says.
+The one rule: a handler comes by accounts through `Call.find` and `Call.visible` only, which know what the
+caller may do.
 """
 
 from __future__ import annotations
@@ -12,24 +13,20 @@ from typing import Any
 
 import msgspec
 
+from towerd.access import Access, Caller
 from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import AccountRecord
 from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.events import EventStream
+from towerd.protocol.methods import METHODS
 from towerd.reload import Reload
+from towerd.rpc.peer import Peer
 from towerd.settings import Settings
 from towerd.supervision.fleet import Fleet
+from towerd.supervision.keeper import Keeper
+from towerd.supervision.selection import address, select, visible
 from towerd.supervision.supervisor import Supervisor
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """The process at the other end of a connection."""
-
-    uid: int
-    gid: int
-    pid: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +34,7 @@ class Services:
     """The daemon's parts that handlers may use."""
 
     supervisor: Supervisor
+    access: Access
     ledger: Ledger
     auditor: Auditor
     fleet: Fleet
@@ -59,6 +57,7 @@ class Call:
     Attributes:
         notify: sends a notification on the caller's connection; raises ConnectionError when it is gone.
         run: carries on after the answer, until the connection ends; for subscriptions.
+        method: what is called; its right is what the caller needs over the account.
         subscriptions: what runs on this connection, by subscription id, with the function that ends it.
         about: accounts that the request turned out to be about, for the audit log.
         notes: what the audit log should say beside it.
@@ -68,10 +67,38 @@ class Call:
     services: Services
     notify: Notify
     run: Callable[[Coroutine[Any, Any, None]], Callable[[], object]]
+    method: str = ""
     subscriptions: dict[str, Callable[[], object]] = field(default_factory=dict)
     about: list[AccountRecord] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def for_request(self) -> Call:
-        """Return the same call with room of its own for what one request is about."""
-        return replace(self, about=[], notes=[])
+    def for_request(self, method: str) -> Call:
+        """Return the same call for one request, with room of its own for what it is about."""
+        return replace(self, method=method, about=[], notes=[])
+
+    @property
+    def caller(self) -> Caller:
+        """What the peer may do now; a reload of the configuration changes it at once."""
+        return self.services.access.caller(self.peer.uid, self.peer.groups)
+
+    def visible(self) -> list[Keeper]:
+        """Return the accounts that the caller may read, in order of creation."""
+        return visible(self.services.supervisor.keepers, self.caller)
+
+    def find(self, selector: str | None) -> Keeper:
+        """Return the account that the caller means, if the method may be called for it.
+
+        Raises:
+            TowerError: `account-not-found`, `account-ambiguous`; `not-permitted`.
+        """
+        method, caller = METHODS[self.method], self.caller
+        keepers = self.services.supervisor.keepers
+        keeper = select(keepers, selector, caller, in_full=method.names_in_full)
+        record = keeper.account.record
+        self.about.append(record)
+        caller.require(method.right, record.owner_uid, address(record, caller))
+        return keeper
+
+    def address(self, record: AccountRecord) -> str:
+        """Return how the caller names an account."""
+        return address(record, self.caller)

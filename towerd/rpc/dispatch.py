@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from towerd.protocol.errors import Field, TowerError
-from towerd.protocol.methods import METHODS, Params
+from towerd.protocol.methods import METHODS, Method, Params
 from towerd.rpc.call import Call
 from towerd.rpc.handlers.table import HANDLERS
 from towerd.wording import in_words
@@ -57,23 +57,31 @@ def id_of(request: object) -> object:
 
 async def _handle(method: str, params: Params, call: Call) -> object:
     """Have a request handled, and note in the audit log who changed what."""
-    own = call.for_request()
+    own = call.for_request(method)
     outcome = "internal-error"
     try:
+        if METHODS[method].right == "admin":
+            own.caller.require_daemon("admin")
         result = await HANDLERS[method](own, params)
         outcome = "done"
     except TowerError as error:
         outcome = error.slug
         own.notes.append(error.message)
+        if own.about:
+            error.name_account(own.address(own.about[0]))
         raise
     except asyncio.CancelledError:
         # The command goes on; how it ends is in the account's own rows.
         outcome = "client-gone"
         raise
     finally:
-        if METHODS[method].is_audited and METHODS[method].right not in (None, "read"):
+        if outcome == "not-permitted" or _is_audited(METHODS[method]):
             await _audit(method, own, outcome)
     return result
+
+
+def _is_audited(method: Method) -> bool:
+    return method.is_audited and method.right not in ("everybody", "read")
 
 
 async def _audit(method: str, call: Call, outcome: str) -> None:

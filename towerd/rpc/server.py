@@ -12,7 +12,6 @@ import errno
 import logging
 import select
 import socket
-import struct
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,9 @@ import msgspec
 
 from towerd.protocol.errors import TowerError
 from towerd.protocol.framing import MAX_REQUEST_BYTES
-from towerd.rpc.call import Call, Peer, Services
+from towerd.rpc.call import Call, Services
 from towerd.rpc.dispatch import dispatch, id_of
+from towerd.rpc.peer import peer_of
 
 log = logging.getLogger(__name__)
 
@@ -204,13 +204,6 @@ class Connection:
         except Exception:
             log.exception("internal error on a connection")
             self._writer.transport.abort()
-
-
-def peer_of(connected: socket.socket) -> Peer:
-    """Return who is at the other end, as the kernel says (unix(7), SO_PEERCRED)."""
-    raw = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, uid, gid = struct.unpack("3i", raw)
-    return Peer(uid=uid, gid=gid, pid=pid)
 
 
 def bind(path: Path, *, mode: int) -> socket.socket:

@@ -18,7 +18,7 @@ import msgspec
 from sessions.messages import Identity
 from sessions.states import ATTEMPT_STATES, IllegalTransition, State, Trigger, next_state
 from towerd.accounts.ledger import Ledger
-from towerd.accounts.records import AccountRecord, EventDraft, TransitionRecord
+from towerd.accounts.records import AccountRecord, EventDraft, TransitionRecord, account_event
 from towerd.clock import Clock
 from towerd.protocol.errors import TowerError
 from towerd.supervision.pairing import PairingAttempt
@@ -159,13 +159,7 @@ class AccountState:
 
     def draft(self, event_type: str, data: dict[str, Any], *, name: str | None = None) -> EventDraft:
         """Return an event of this account for the ledger."""
-        return EventDraft(
-            time=self._clock.now(),
-            type=event_type,
-            account_id=self.record.id,
-            account_name=name or self.record.name,
-            data=data,
-        )
+        return account_event(self.record, event_type, data, time=self._clock.now(), name=name)
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Call a function at every change, for as long as the account is there."""

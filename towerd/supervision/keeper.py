@@ -7,14 +7,13 @@ one at a time.
 from __future__ import annotations
 
 import contextlib
-import pwd
 from collections.abc import AsyncIterator
 from typing import Any
 
 from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
 from sessions.store import StoreKind
 from towerd.accounts.records import AccountRecord
-from towerd.protocol.errors import TowerError
+from towerd.protocol.errors import ACCOUNT, TowerError
 from towerd.reasons import action_for, action_while_pairing
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.carrier import Carrier
@@ -170,7 +169,7 @@ class Keeper:
             raise TowerError(
                 "pairing-timeout",
                 f"no pairing code for {self.account.name} yet: it is {self.account.state.value}",
-                hint=self.action() or f"pair by QR instead: towerctl pair {self.account.name}",
+                hint=self.action(ACCOUNT) or f"pair by QR instead: towerctl pair {ACCOUNT}",
             )
         return current
 
@@ -278,7 +277,7 @@ class Keeper:
                 "logout-failed",
                 f"WhatsApp did not log {self.account.name} out: {report.detail}",
                 hint="nothing was wiped; try again, or remove the linked device on the phone "
-                f"and run: towerctl unpair {self.account.name} --yes",
+                f"and run: towerctl unpair {ACCOUNT} --yes",
             )
         return report
 
@@ -367,8 +366,8 @@ class Keeper:
                 "wrong-state",
                 f"{record.name} is {record.state.value}: a device is linked"
                 + (f" ({record.phone})" if record.phone else ""),
-                hint=f"to link another phone run: towerctl {verb} {record.name} --yes "
-                f"&& towerctl pair {record.name} --new-phone",
+                hint=f"to link another phone run: towerctl {verb} {ACCOUNT} --yes "
+                f"&& towerctl pair {ACCOUNT} --new-phone",
             )
 
     @property
@@ -386,7 +385,7 @@ class Keeper:
             raise TowerError(
                 "wrong-state",
                 f"{self.account.name} has no linked device, so it cannot be the primary account",
-                hint=f"link it first: towerctl qr {self.account.name}",
+                hint=f"link it first: towerctl qr {ACCOUNT}",
             )
         self._life.around.roster.set_primary(self.account)
 
@@ -394,16 +393,6 @@ class Keeper:
     def condition(self) -> Condition:
         """What the account's health is made of."""
         return self._life.condition
-
-    def is_owned_by(self, owner: str) -> bool:
-        """Tell whether a user, by name or number, owns this account."""
-        uid = self.account.record.owner_uid
-        if owner == str(uid):
-            return True
-        try:
-            return pwd.getpwnam(owner).pw_uid == uid
-        except KeyError:
-            return False
 
     def has_address(self, address: str) -> bool:
         """Tell whether a JID or LID is this account's."""
@@ -424,11 +413,11 @@ class Keeper:
             started_at=started_at, deadline_at=deadline_at, phone=self.account.record.pairing_phone
         )
 
-    def action(self) -> str | None:
-        """Return what a human can do about the present state."""
+    def action(self, name: str) -> str | None:
+        """Return what a human can do about the present state, who names the account like this."""
         record = self.account.record
         if record.state is State.PAIRING:
             phone = international(record.pairing_phone)
-            return action_while_pairing(record.reason, record.name, phone=phone)
-        action = action_for(record.reason, record.name)
+            return action_while_pairing(record.reason, name, phone=phone)
+        action = action_for(record.reason, name)
         return f"{record.detail}; {action}" if action and record.detail else action

@@ -1,4 +1,4 @@
-"""All keepers: restored at the start, found by what a user calls them, closed at the end.
+"""All keepers: restored at the start, added and removed, closed at the end.
 
 The one rule: one account that cannot start never keeps another from starting.
 """
@@ -13,12 +13,12 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from sessions.states import State
-from towerd.accounts.records import AccountRecord, EventDraft
+from towerd.accounts.records import AccountRecord, account_event
 from towerd.accounts.registry import NameTakenError
 from towerd.protocol.errors import Field, TowerError
 from towerd.supervision.keeper import Keeper
 from towerd.supervision.logout import LogoutReport
-from towerd.supervision.names import ID_PATTERN, check_display_name, check_name, check_phone, digits_of
+from towerd.supervision.names import check_display_name, check_name
 from towerd.supervision.surroundings import Surroundings
 from towerd.supervision.uninterrupted import uninterrupted
 
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 _SETTLED_SECONDS = 30.0
 PATROL_SECONDS = 5.0
-_LISTED_ACCOUNTS = 20
 
 
 class Supervisor:
@@ -35,6 +34,9 @@ class Supervisor:
     Args:
         around: the daemon's parts, handed to every keeper.
         randomness: spreads the starts.
+
+    Attributes:
+        is_taken_up: of each account of the last run, by id, whether it has been taken up again.
     """
 
     def __init__(self, around: Surroundings, randomness: random.Random | None = None) -> None:
@@ -44,8 +46,17 @@ class Supervisor:
         self._adding = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self.patrolled_at = around.clock.monotonic()
-        self.start_total = 0
-        self.start_done = 0
+        self.is_taken_up: dict[str, bool] = {}
+
+    @property
+    def start_total(self) -> int:
+        """How many accounts the last run left."""
+        return len(self.is_taken_up)
+
+    @property
+    def start_done(self) -> int:
+        """How many of them have been taken up again."""
+        return sum(self.is_taken_up.values())
 
     @property
     def keepers(self) -> list[Keeper]:
@@ -66,7 +77,7 @@ class Supervisor:
             self._keepers[keeper.account.record.id] = keeper
             keeper.announce()
         for keeper in keepers:
-            self.start_total += 1
+            self.is_taken_up[keeper.account.record.id] = False
             is_starting = keeper.account.record.desired == "running" and keeper.account.record.is_linked
             delay = self._randomness.uniform(0, window) if is_starting else 0.0
             self._run(self._resume(keeper, delay), f"resume {keeper.account.name}")
@@ -91,7 +102,7 @@ class Supervisor:
             # One account that cannot start never keeps another from starting.
             log.exception("%s could not be restored", keeper.account.name)
         finally:
-            self.start_done += 1
+            self.is_taken_up[keeper.account.record.id] = True
 
     async def _patrol(self) -> None:
         """Replace workers that have grown beyond their memory."""
@@ -153,7 +164,7 @@ class Supervisor:
             since=now,
             updated_at=now,
         )
-        added = EventDraft(time=now, type="account.added", account_id=record.id, account_name=name, data={})
+        added = account_event(record, "account.added", {}, time=now)
         try:
             await self._around.ledger.commit(lambda registry: registry.insert(record, [added]))
         except NameTakenError:
@@ -200,59 +211,7 @@ class Supervisor:
         try:
             await keeper.set(**columns)
         except NameTakenError:
-            raise name_taken(name or "") from None
-
-    def find(self, selector: str | None, *, caller_uid: int) -> Keeper:
-        """Return the account that a user means: by id, name, owner/name, phone or JID.
-
-        A name is looked up among the caller's own accounts first. Left out, it is the only account there is.
-
-        Raises:
-            TowerError: `account-not-found`, which lists those there are; `account-ambiguous`.
-        """
-        found = self._only() if selector is None else self._matching(selector, caller_uid)
-        if len(found) == 1:
-            return found[0]
-        if not found:
-            raise self._not_found(selector)
-        names = ", ".join(sorted(f"{one.account.name} ({one.account.record.id})" for one in found))
-        what = f"{selector} names" if selector else "you see"
-        raise TowerError("account-ambiguous", f"{what} more than one account", hint=f"name one of: {names}")
-
-    def is_unknown_id(self, selector: str) -> bool:
-        """Tell whether a selector is an id that no account has, or has no longer."""
-        return ID_PATTERN.fullmatch(selector) is not None and selector not in self._keepers
-
-    def _only(self) -> list[Keeper]:
-        return self.keepers
-
-    def _matching(self, selector: str, caller_uid: int) -> list[Keeper]:
-        if ID_PATTERN.fullmatch(selector):
-            return [one for one in self.keepers if one.account.record.id == selector]
-        owner, slash, bare = selector.partition("/")
-        if slash:
-            return [one for one in self.keepers if one.account.name == bare and one.is_owned_by(owner)]
-        named = [one for one in self.keepers if one.account.name == selector]
-        own = [one for one in named if one.account.record.owner_uid == caller_uid]
-        if own or named:
-            return own or named
-        if "@" in selector:
-            return [one for one in self.keepers if one.has_address(selector)]
-        if check_phone("account", selector):
-            return []
-        digits = digits_of(selector)
-        return [one for one in self.keepers if digits_of(one.account.record.phone) == digits]
-
-    def _not_found(self, selector: str | None) -> TowerError:
-        names = [one.account.name for one in self.keepers]
-        shown = ", ".join(names[:_LISTED_ACCOUNTS]) + (", …" if len(names) > _LISTED_ACCOUNTS else "")
-        if not names:
-            return TowerError(
-                "account-not-found",
-                f"no account {selector}" if selector else "there is no account",
-                hint="there are none; add one: towerctl add NAME",
-            )
-        return TowerError("account-not-found", f"no account {selector}", hint=f"accounts: {shown}")
+            raise name_taken(name or "", who="its owner has") from None
 
     async def close(self) -> None:
         """End all workers; nothing is logged out and nothing is forgotten."""
@@ -270,10 +229,6 @@ def invalid(mistakes: list[Field]) -> TowerError:
     return TowerError("invalid-field", words, fields=tuple(mistakes))
 
 
-def name_taken(name: str) -> TowerError:
+def name_taken(name: str, *, who: str = "you have") -> TowerError:
     """Return the error for a name that the owner uses already."""
-    return TowerError(
-        "account-exists",
-        f"you have an account {name} already",
-        hint="choose another name",
-    )
+    return TowerError("account-exists", f"{who} an account {name} already", hint="choose another name")

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import msgspec
 
-from towerd.audit import user_name
 from towerd.clock import Clock, rfc3339, rfc3339_or_none, wall_time
 from towerd.protocol import types as wire
 from towerd.supervision.health import health
 from towerd.supervision.keeper import Keeper
 from towerd.supervision.names import international
 from towerd.supervision.pairing import CODES_PER_ROUND
+from towerd.users import user_name
 
 
-def account_to_wire(keeper: Keeper, clock: Clock, *, with_worker: bool = False) -> wire.Account:
-    """Shape one account for clients."""
+def account_to_wire(keeper: Keeper, clock: Clock, *, address: str, with_worker: bool = False) -> wire.Account:
+    """Shape one account for a client, who names it by this address."""
     record = keeper.account.record
     level, reasons = health(keeper.condition)
     return wire.Account(
@@ -30,7 +30,7 @@ def account_to_wire(keeper: Keeper, clock: Clock, *, with_worker: bool = False) 
         state=record.state,
         reason=record.reason,
         detail=record.detail,
-        action=keeper.action(),
+        action=keeper.action(address),
         since=rfc3339(record.since),
         desired=record.desired,
         health=level,

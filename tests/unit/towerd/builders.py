@@ -61,6 +61,7 @@ def an_event(number: int = 1, **fields: Any) -> EventDraft:
         "type": "session.state",
         "account_id": ACCOUNT_ID,
         "account_name": "alpha",
+        "owner_uid": 1000,
         "data": {"number": number},
     }
     return EventDraft(**(defaults | fields))
@@ -77,6 +78,7 @@ def an_event_record(number: int = 1, **fields: Any) -> EventRecord:
                 "type": draft.type,
                 "account_id": draft.account_id,
                 "account_name": draft.account_name,
+                "owner_uid": draft.owner_uid,
                 "data": draft.data,
             }
             | fields

@@ -9,7 +9,15 @@ import msgspec
 import pytest
 
 from tests.unit.privileges import as_nobody
-from towerd.config import NEEDS_RESTART, Config, ConfigError, read_config, values_of
+from towerd.config import (
+    NEEDS_RESTART,
+    AccessConfig,
+    Config,
+    ConfigError,
+    Grant,
+    read_config,
+    values_of,
+)
 
 
 def write(path: Path, text: str) -> Path:
@@ -171,6 +179,84 @@ def test_file_that_may_not_be_read_is_a_mistake(short_directory: Path, unreadabl
         forbidden.chmod(0o700)
     assert found[0][0] == "tower.toml"
     assert "Permission denied" in found[0][2]
+
+
+GRANT = "[[access.grants]]\n"
+
+
+def test_grants_are_tables_of_their_own(main: Path) -> None:
+    write(
+        main,
+        """
+[access]
+may_add = ["@staff"]
+[[access.grants]]
+role = "viewer"
+to = ["monitor", "@support"]
+[[access.grants]]
+role = "operator"
+to = ["anna"]
+owners = ["deploy"]
+""",
+    )
+    assert read_config(main, must_exist=True).config.access == AccessConfig(
+        may_add=("@staff",),
+        grants=(
+            Grant(role="viewer", to=("monitor", "@support"), owners=("*",)),
+            Grant(role="operator", to=("anna",), owners=("deploy",)),
+        ),
+    )
+
+
+def test_without_a_word_everybody_may_add_and_nobody_has_a_role() -> None:
+    assert Config().access == AccessConfig(may_add=("*",), grants=())
+
+
+def test_file_with_grants_replaces_those_of_earlier_files(main: Path) -> None:
+    write(main, f"{GRANT}role = 'viewer'\nto = ['a']\n[access]\nmay_add = ['b']\n")
+    write(main.parent / "tower.d" / "a.toml", f"{GRANT}role = 'admin'\nto = ['c']\n")
+    found = read_config(main, must_exist=True).config.access
+    assert found == AccessConfig(may_add=("b",), grants=(Grant(role="admin", to=("c",)),))
+
+
+def test_all_mistakes_of_all_grants_are_told_with_their_place(main: Path) -> None:
+    write(
+        main,
+        """
+[access]
+may_add = "everybody"
+[[access.grants]]
+role = "owner"
+to = []
+[[access.grants]]
+rule = "viewer"
+to = "monitor"
+owners = []
+[[access.grants]]
+role = "viewer"
+to = [""]
+owners = ["alice", 5]
+""",
+    )
+    assert {key: why for _, key, why in mistakes_in(main)} == {
+        "access.may_add": "must be a list, not text",
+        "access.grants[0].role": "owner is none of the values there are; known are viewer, operator, admin",
+        "access.grants[0].to": "must have at least 1 entries",
+        "access.grants[1].rule": "unknown key; known are "
+        "access.grants[1].owners, access.grants[1].role, access.grants[1].to",
+        "access.grants[1].role": "is missing",
+        "access.grants[1].to": "must be a list, not text",
+        "access.grants[1].owners": "must have at least 1 entries",
+        "access.grants[2].to": "must have at least 1 characters",
+        "access.grants[2].owners": "must be text, not a whole number",
+    }
+
+
+@pytest.mark.parametrize("value", ["1", '"viewer"', "[1]", "{}", '["viewer"]'])
+def test_grants_that_are_no_tables_are_a_mistake(main: Path, value: str) -> None:
+    ((_, key, why),) = mistakes_in(write(main, f"[access]\ngrants = {value}\n"))
+    assert key == "access.grants"
+    assert why
 
 
 def test_configuration_is_frozen() -> None:

@@ -9,7 +9,7 @@ from sessions.states import ATTEMPT_STATES, LINKED_STATES, State
 from towerd.clock import Clock, rfc3339, wall_time
 from towerd.protocol import methods as m
 from towerd.protocol import types as wire
-from towerd.protocol.errors import TowerError
+from towerd.protocol.errors import ACCOUNT, TowerError
 from towerd.qr import render
 from towerd.rpc.call import Call
 from towerd.supervision.keeper import Keeper
@@ -23,31 +23,26 @@ _NEEDS_LINK = frozenset({State.AUTHENTICATED, State.CONNECTING, State.CONNECTED,
 _NEEDS_HUMAN = frozenset({State.FAILED, State.STOPPED, State.UNPAIRED})
 
 
-def _find(call: Call, selector: str | None) -> Keeper:
-    keeper = call.services.supervisor.find(selector, caller_uid=call.peer.uid)
-    call.about.append(keeper.account.record)
-    return keeper
-
-
-def _view(call: Call, keeper: Keeper) -> wire.Account:
-    return account_to_wire(keeper, call.services.clock)
+def _view(call: Call, keeper: Keeper, *, with_worker: bool = False) -> wire.Account:
+    address = call.address(keeper.account.record)
+    return account_to_wire(keeper, call.services.clock, address=address, with_worker=with_worker)
 
 
 async def list_accounts(call: Call, params: m.List) -> m.AccountsResult:
     """List accounts in order of creation."""
     wanted = set(params.state) if params.state is not None else set(State)
-    keepers = [one for one in call.services.supervisor.keepers if one.account.state in wanted]
+    keepers = [one for one in call.visible() if one.account.state in wanted]
     return m.AccountsResult(accounts=[_view(call, one) for one in keepers])
 
 
 async def get(call: Call, params: m.OneAccount) -> m.AccountHistoryResult:
     """Show one account with its last transitions."""
-    keeper = _find(call, params.account)
+    keeper = call.find(params.account)
     history = await call.services.ledger.read(
         lambda registry: registry.history(keeper.account.record.id, _HISTORY)
     )
     return m.AccountHistoryResult(
-        account=account_to_wire(keeper, call.services.clock, with_worker=True),
+        account=_view(call, keeper, with_worker=True),
         history=[
             wire.Transition(time=rfc3339(one.time), old=one.old, new=one.new, reason=one.reason)
             for one in history
@@ -57,6 +52,7 @@ async def get(call: Call, params: m.OneAccount) -> m.AccountHistoryResult:
 
 async def add(call: Call, params: m.Add) -> m.AddResult:
     """Add an account and begin pairing."""
+    call.caller.require_adding()
     mistakes = check_name(params.name) if params.name is not None else []
     mistakes += check_display_name(params.display_name)
     mistakes += check_phone("phone", params.phone) + check_phone("expect_phone", params.expect_phone)
@@ -85,7 +81,7 @@ async def add(call: Call, params: m.Add) -> m.AddResult:
 
 async def set_names(call: Call, params: m.Set) -> m.AccountResult:
     """Change an account's names."""
-    keeper = _find(call, params.account)
+    keeper = call.find(params.account)
     if params.name is not None:
         call.notes.append(f"name {keeper.account.name} to {params.name}")
     if params.display_name is not None:
@@ -100,7 +96,7 @@ async def set_names(call: Call, params: m.Set) -> m.AccountResult:
 
 async def pair(call: Call, params: m.Pair) -> m.PairResult:
     """Begin a new pairing attempt."""
-    keeper = _find(call, params.account)
+    keeper = call.find(params.account)
     mistakes = check_phone("phone", params.phone)
     if mistakes:
         raise invalid(mistakes)
@@ -113,35 +109,35 @@ async def pair(call: Call, params: m.Pair) -> m.PairResult:
 
 async def start(call: Call, params: m.OneAccount) -> m.AccountResult:
     """Let the account run."""
-    keeper = _find(call, params.account)
+    keeper = call.find(params.account)
     await keeper.start()
     return m.AccountResult(account=_view(call, keeper))
 
 
 async def stop(call: Call, params: m.OneAccount) -> m.AccountResult:
     """Take the account offline."""
-    keeper = _find(call, params.account)
+    keeper = call.find(params.account)
     await keeper.stop()
     return m.AccountResult(account=_view(call, keeper))
 
 
 async def restart(call: Call, params: m.OneAccount) -> m.AccountResult:
     """Stop and start the session."""
-    keeper = _find(call, params.account)
+    keeper = call.find(params.account)
     await keeper.restart()
     return m.AccountResult(account=_view(call, keeper))
 
 
 async def unpair(call: Call, params: m.NamedAccount) -> m.AccountResult:
     """Forget the linked device here, without telling WhatsApp."""
-    keeper = _find(call, params.account)
+    keeper = call.find(params.account)
     await keeper.unpair()
     return m.AccountResult(account=_view(call, keeper))
 
 
 async def logout(call: Call, params: m.NamedAccount) -> m.LogoutResult:
     """Log out at WhatsApp and keep the account."""
-    keeper = _find(call, params.account)
+    keeper = call.find(params.account)
     report = await keeper.logout()
     return m.LogoutResult(account=_view(call, keeper), logout=report.outcome)
 
@@ -149,7 +145,7 @@ async def logout(call: Call, params: m.NamedAccount) -> m.LogoutResult:
 async def remove(call: Call, params: m.Remove) -> m.RemoveResult:
     """Log out and delete the account."""
     try:
-        keeper = _find(call, params.account)
+        keeper = call.find(params.account)
     except TowerError as error:
         if error.slug == "account-not-found" and params.if_present:
             return m.RemoveResult(removed=False, logout="not-linked")
@@ -160,7 +156,7 @@ async def remove(call: Call, params: m.Remove) -> m.RemoveResult:
 
 async def wait(call: Call, params: m.Wait) -> m.WaitResult:
     """Wait until the account is in a state, or cannot come there without a human."""
-    keeper = _find(call, params.account)
+    keeper = call.find(params.account)
     account, wanted = keeper.account, set(params.states)
 
     def hopeless() -> bool:
@@ -186,7 +182,7 @@ async def wait(call: Call, params: m.Wait) -> m.WaitResult:
 
 async def qr(call: Call, params: m.GetQr) -> m.QrResult:
     """Hand out the current QR, rendered; never disturb a session that works."""
-    keeper = _find(call, params.account)
+    keeper = call.find(params.account)
     account, clock = keeper.account, call.services.clock
     follows = params.newer_than is not None
     if not follows:
@@ -225,27 +221,27 @@ def _require_qr_possible(keeper: Keeper) -> None:
     name, state = record.name, record.state
     phone = f" with {record.phone}" if record.phone else ""
     if state is State.FAILED:
-        raise TowerError("needs-human", f"{name} is failed ({record.reason})", hint=keeper.action())
+        raise TowerError("needs-human", f"{name} is failed ({record.reason})", hint=keeper.action(ACCOUNT))
     if state is State.STOPPED:
-        hint = f"run: towerctl start {name}" + ("" if record.is_linked else f" && towerctl qr {name}")
+        hint = f"run: towerctl start {ACCOUNT}" + ("" if record.is_linked else f" && towerctl qr {ACCOUNT}")
         raise TowerError("wrong-state", f"{name} is stopped, so there is no QR", hint=hint)
     if state is State.UNPAIRED and not keeper.is_about_to_pair:
         raise TowerError(
-            "wrong-state", f"{name} is unpaired and no pairing runs", hint=f"run: towerctl pair {name}"
+            "wrong-state", f"{name} is unpaired and no pairing runs", hint=f"run: towerctl pair {ACCOUNT}"
         )
     attempt = keeper.account.attempt
     if attempt is not None and attempt.phone is not None:
         raise TowerError(
             "wrong-state",
             f"{name} pairs by code, so there is no QR",
-            hint=f"for a QR run: towerctl pair {name}",
+            hint=f"for a QR run: towerctl pair {ACCOUNT}",
         )
     if state in LINKED_STATES:
         raise TowerError(
             "wrong-state",
             f"{name} is linked{phone} already, so there is no QR",
-            hint=f"to link another phone run: towerctl logout {name} --yes "
-            f"&& towerctl pair {name} --new-phone && towerctl qr {name}",
+            hint=f"to link another phone run: towerctl logout {ACCOUNT} --yes "
+            f"&& towerctl pair {ACCOUNT} --new-phone && towerctl qr {ACCOUNT}",
         )
 
 

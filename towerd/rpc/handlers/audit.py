@@ -8,6 +8,7 @@ from towerd.protocol import methods as m
 from towerd.protocol.types import AccountRef, Audit
 from towerd.rpc.call import Call
 from towerd.rpc.handlers.events import moment
+from towerd.supervision.selection import is_id_of_none
 
 
 async def list_audit(call: Call, params: m.ListAudit) -> m.AuditResult:
@@ -19,6 +20,8 @@ async def list_audit(call: Call, params: m.ListAudit) -> m.AuditResult:
         from_time=from_time,
         until_time=until_time,
         account_id=_account_id(call, params.account),
+        owners=call.caller.reach("read"),
+        by_uid=call.peer.uid,
         types=tuple(params.actions or ()),
         limit=params.limit,
     )
@@ -30,9 +33,9 @@ def _account_id(call: Call, selector: str | None) -> str | None:
     """Return the id of an account; one that is gone is named by its id."""
     if selector is None:
         return None
-    if call.services.supervisor.is_unknown_id(selector):
+    if is_id_of_none(call.services.supervisor.keepers, selector, call.caller):
         return selector
-    return call.services.supervisor.find(selector, caller_uid=call.peer.uid).account.record.id
+    return call.find(selector).account.record.id
 
 
 def _to_wire(record: AuditRecord) -> Audit:

@@ -14,6 +14,7 @@ from towerd.protocol import methods as m
 from towerd.protocol.version import API_MAJOR, API_MINOR
 from towerd.rpc import openrpc
 from towerd.rpc.call import Call
+from towerd.supervision.keeper import Keeper
 
 
 async def version(call: Call, _params: m.Nothing) -> m.VersionResult:
@@ -29,55 +30,68 @@ async def version(call: Call, _params: m.Nothing) -> m.VersionResult:
 
 
 async def status(call: Call, _params: m.Nothing) -> m.StatusResult:
-    """Say how the daemon is."""
+    """Say how the daemon is, as far as the caller's accounts go."""
     services = call.services
-    supervisor = services.supervisor
+    seen = call.visible()
     trouble = services.ledger.trouble
-    states = Counter(one.account.state.value for one in supervisor.keepers)
-    workers = [
-        m.WorkerSummary(
-            account=one.account.name,
-            pid=one.carrier.worker.pid,
-            state=one.carrier.worker.state.value,
-            restarts=one.carrier.starts - 1,
-            memory_bytes=one.carrier.worker.memory_bytes(),
-        )
-        for one in supervisor.keepers
-        if one.carrier.worker is not None
-    ]
+    taken_up = services.supervisor.is_taken_up
+    starting = [taken_up[one.account.record.id] for one in seen if one.account.record.id in taken_up]
     return m.StatusResult(
         version=__version__,
         pid=os.getpid(),
         started_at=rfc3339(services.started_at),
         uptime_seconds=round(services.clock.now() - services.started_at, 3),
         state_dir=str(services.state_dir),
-        accounts=dict(states),
-        starting=m.Starting(done=supervisor.start_done, total=supervisor.start_total),
-        workers=workers,
-        fleet=_fleet(call),
+        accounts=dict(Counter(one.account.state.value for one in seen)),
+        starting=m.Starting(done=sum(starting), total=len(starting)),
+        workers=_workers(call, seen),
+        fleet=_fleet(call, seen),
         registry=f"cannot be written: {trouble}" if trouble else "ok",
-        problems=[*services.problems, *_contradictions(call)],
+        problems=[*_own_problems(call), *_contradictions(call, seen)],
     )
 
 
-def _contradictions(call: Call) -> list[str]:
+def _workers(call: Call, seen: list[Keeper]) -> list[m.WorkerSummary]:
+    return [
+        m.WorkerSummary(
+            account=call.address(one.account.record),
+            pid=one.carrier.worker.pid,
+            state=one.carrier.worker.state.value,
+            restarts=one.carrier.starts - 1,
+            memory_bytes=one.carrier.worker.memory_bytes(),
+        )
+        for one in seen
+        if one.carrier.worker is not None
+    ]
+
+
+def _own_problems(call: Call) -> list[str]:
+    """Say what is wrong with the daemon itself, which may name any account."""
+    return [*call.services.problems, *call.services.access.unknown] if call.caller.sees_all else []
+
+
+def _contradictions(call: Call, seen: list[Keeper]) -> list[str]:
     """Say which accounts claim what another row of the database holds."""
     refused = call.services.ledger.refused
     return [
-        f"the account database gives the phone of {one.account.name} to another account"
-        for one in call.services.supervisor.keepers
+        f"the account database gives the phone of {call.address(one.account.record)} to another account"
+        for one in seen
         if one.account.record.id in refused
     ]
 
 
-def _fleet(call: Call) -> m.FleetStatus:
+def _fleet(call: Call, seen: list[Keeper]) -> m.FleetStatus:
+    """Say whether the breaker is open; who has no account in it is not told that others have."""
     fleet = call.services.fleet
-    names = {one.account.record.id: one.account.name for one in call.services.supervisor.keepers}
+    names = {one.account.record.id: call.address(one.account.record) for one in seen}
+    held = [one for one in fleet.held if one in names]
+    if not (call.caller.sees_all or held or fleet.canary in names):
+        return m.FleetStatus(state="closed", cause=None, canary=None, held=0, since=None)
     return m.FleetStatus(
         state="open" if fleet.is_open else "closed",
         cause=fleet.cause,
         canary=names.get(fleet.canary) if fleet.canary else None,
-        held=len(fleet.held),
+        held=len(held),
         since=rfc3339_or_none(fleet.since),
     )
 

@@ -34,6 +34,7 @@ async def list_events(call: Call, params: m.ListEvents) -> m.EventsResult:
         until_id=until_id,
         until_time=until_time,
         account_id=query.account_id,
+        owners=query.owners,
         types=query.types,
         limit=params.limit,
     )
@@ -74,7 +75,7 @@ async def _send(
             sent = await _send_past(call, subscription, query)
         while True:
             event = await listener.next()
-            if event.id > sent and _fits(event, query):
+            if event.id > sent and _fits(event, query) and call.caller.may("read", event.owner_uid):
                 await _notify(call, subscription, event)
     except SlowListenerError:
         await call.notify("event.ended", m.SubscribeResult(subscription=subscription))
@@ -92,6 +93,7 @@ async def _send_past(call: Call, subscription: str, query: EventQuery) -> int:
             from_time=query.from_time,
             until_id=newest,
             account_id=query.account_id,
+            owners=query.owners,
             types=query.types,
             limit=_PAGE,
         )
@@ -118,14 +120,19 @@ async def _query(
 ) -> EventQuery:
     account_id = None
     if account is not None:
-        keeper = call.services.supervisor.find(account, caller_uid=call.peer.uid)
-        account_id = keeper.account.record.id
+        account_id = call.find(account).account.record.id
     after_id, from_time = moment("since", since)
     if after_id is not None:
         await _require_kept(call, after_id)
     elif from_time is not None:
         await _require_kept_since(call, from_time)
-    return EventQuery(after_id=after_id, from_time=from_time, account_id=account_id, types=tuple(types or ()))
+    return EventQuery(
+        after_id=after_id,
+        from_time=from_time,
+        account_id=account_id,
+        owners=call.caller.reach("read"),
+        types=tuple(types or ()),
+    )
 
 
 async def _require_kept(call: Call, after_id: int) -> None:

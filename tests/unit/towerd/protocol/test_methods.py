@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
-from towerd.protocol.methods import METHODS, Params
+from towerd.protocol.methods import METHODS, Params, Right
 from towerd.protocol.types import Wire
 
 # Written from the contract.
@@ -51,6 +51,14 @@ RIGHTS = {
     "account.logout": "disconnect",
     "account.set": "update",
     "account.remove": "delete",
+    # Not in the contract's table: what is no account's is everybody's or the admins'.
+    "audit.list": "read",
+    "event.unsubscribe": "everybody",
+    "rpc.discover": "everybody",
+    "daemon.version": "everybody",
+    "daemon.config": "admin",
+    "daemon.release": "admin",
+    "daemon.reload": "admin",
 }
 
 
@@ -61,6 +69,10 @@ def test_every_method_of_the_contract_is_there() -> None:
 @pytest.mark.parametrize(("method", "right"), RIGHTS.items())
 def test_method_needs_the_right_of_the_contract(method: str, right: str) -> None:
     assert METHODS[method].right == right
+
+
+def test_every_method_names_a_right_that_there_is() -> None:
+    assert {method: row.right for method, row in METHODS.items() if row.right not in get_args(Right)} == {}
 
 
 @pytest.mark.parametrize("method", list(METHODS))
@@ -81,10 +93,13 @@ def test_parameters_refuse_what_they_do_not_know_and_results_are_objects(method:
     assert row.result == dict[str, Any] or issubclass(row.result, Wire)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("method", ["account.unpair", "account.logout", "account.remove"])
-def test_verbs_that_destroy_need_the_account_named(method: str) -> None:
-    with pytest.raises(msgspec.ValidationError):
-        msgspec.convert({}, METHODS[method].params)
+@pytest.mark.parametrize("method", list(METHODS))
+def test_verbs_that_destroy_need_the_account_named_in_full(method: str) -> None:
+    destroys = method in ("account.unpair", "account.logout", "account.remove")
+    assert METHODS[method].names_in_full is destroys
+    if destroys:
+        with pytest.raises(msgspec.ValidationError):
+            msgspec.convert({}, METHODS[method].params)
 
 
 @pytest.mark.parametrize(

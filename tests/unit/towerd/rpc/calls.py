@@ -9,10 +9,12 @@ from typing import Any, cast
 import msgspec
 
 from tests.unit.towerd.builders import NOW, FakeClock, settings_of
+from towerd.access import Access
 from towerd.audit import Auditor
 from towerd.config import Config
 from towerd.events import EventStream
-from towerd.rpc.call import Call, Peer, Services
+from towerd.rpc.call import Call, Services
+from towerd.rpc.peer import Peer
 
 
 class SilentLedger:
@@ -35,6 +37,7 @@ def services(**parts: Any) -> Services:
     ledger, clock = SilentLedger(), FakeClock()
     defaults: dict[str, Any] = {
         "supervisor": None,
+        "access": Access(settings_of(), own_uid=os.getuid()),
         "ledger": ledger,
         "auditor": Auditor(cast("Any", ledger), clock),
         "fleet": None,
@@ -49,14 +52,19 @@ def services(**parts: Any) -> Services:
     return Services(**(defaults | parts))
 
 
-def a_call(**parts: Any) -> Call:
-    """Return a call from this very process."""
+def a_call(uid: int | None = None, **parts: Any) -> Call:
+    """Return a call from this very process, or from one of another user."""
 
     async def notify(_method: str, _params: msgspec.Struct) -> None:
         """Nobody listens."""
 
     return Call(
-        peer=Peer(uid=os.getuid(), gid=os.getgid(), pid=os.getpid()),
+        peer=Peer(
+            uid=os.getuid() if uid is None else uid,
+            gid=os.getgid(),
+            pid=os.getpid(),
+            groups=frozenset(os.getgroups()),
+        ),
         services=services(**parts),
         notify=notify,
         run=lambda work: work.close,

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.unit.towerd.builders import an_account
 from tests.unit.towerd.rpc.calls import SilentLedger, a_call
 from tests.unit.towerd.waiting import run
 from towerd.audit import Auditor
 from towerd.protocol import methods as m
-from towerd.protocol.errors import ERRORS, TowerError
+from towerd.protocol.errors import ACCOUNT, ERRORS, TowerError
 from towerd.rpc.dispatch import decode_params, dispatch
 from towerd.rpc.handlers.table import HANDLERS
 
@@ -259,3 +260,51 @@ def test_what_changes_something_is_audited_with_its_outcome(
         ("account.stop", "done"),
         ("account.remove", "account-not-found"),
     ]
+
+
+STRANGER = 1_900_000_009
+
+
+@pytest.mark.parametrize("method", [name for name, row in m.METHODS.items() if row.right == "admin"])
+def test_what_is_the_admins_is_refused_to_others_before_its_handler_and_noted(
+    handled: list[Any], method: str
+) -> None:
+    ledger = SilentLedger()
+    auditor = Auditor(ledger, a_call().services.clock)  # type: ignore[arg-type]
+    response = answer(request(method), uid=STRANGER, ledger=ledger, auditor=auditor)
+    assert response is not None
+    assert (response["error"]["code"], response["error"]["data"]["exit"]) == (400, 4)
+    assert handled == []
+    assert [(row.action, row.uid, row.result) for row in ledger.audits] == [
+        (method, STRANGER, "not-permitted")
+    ]
+
+
+def test_refusal_is_noted_also_of_a_method_that_is_not_audited_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(call: Any, _params: object) -> None:
+        call.about.append(an_account(name="sales", owner_uid=STRANGER))
+        raise TowerError("not-permitted", "no")
+
+    monkeypatch.setitem(HANDLERS, "account.qr", refuse)
+    ledger = SilentLedger()
+    auditor = Auditor(ledger, a_call().services.clock)  # type: ignore[arg-type]
+    answer(request("account.qr"), ledger=ledger, auditor=auditor)
+    assert [(row.action, row.account_label, row.owner_uid, row.result) for row in ledger.audits] == [
+        ("account.qr", "sales", STRANGER, "not-permitted")
+    ]
+
+
+@pytest.mark.parametrize(("uid", "name"), [(STRANGER, "sales"), (0, f"{STRANGER}/sales")])
+def test_hint_names_the_account_as_the_caller_has_to(
+    monkeypatch: pytest.MonkeyPatch, uid: int, name: str
+) -> None:
+    async def fail(call: Any, _params: object) -> None:
+        call.about.append(an_account(name="sales", owner_uid=STRANGER))
+        raise TowerError("wrong-state", "no", hint=f"run: towerctl start {ACCOUNT} && towerctl qr {ACCOUNT}")
+
+    monkeypatch.setitem(HANDLERS, "account.qr", fail)
+    response = answer(request("account.qr"), uid=uid)
+    assert response is not None
+    assert response["error"]["data"]["hint"] == f"run: towerctl start {name} && towerctl qr {name}"

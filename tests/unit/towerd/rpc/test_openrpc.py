@@ -62,6 +62,11 @@ def test_method_is_called_by_name_and_has_a_result_and_a_summary(name: str) -> N
     assert method["result"]["schema"]
 
 
+@pytest.mark.parametrize("name", list(METHODS))
+def test_method_names_the_right_that_it_needs(name: str) -> None:
+    assert BY_NAME[name]["x-right"] == METHODS[name].right
+
+
 def test_every_reference_leads_somewhere() -> None:
     found = references(DOCUMENT)
     assert found

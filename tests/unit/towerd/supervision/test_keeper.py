@@ -18,7 +18,7 @@ from tests.unit.towerd.supervision.workers import ScriptedWorker
 from tests.unit.towerd.supervision.world import ALICE, QUICK, World, a_linked_account_at_rest, a_world, config
 from tests.unit.towerd.waiting import DEADLINE_SECONDS, run, turns, until
 from towerd.config import Config
-from towerd.protocol.errors import TowerError
+from towerd.protocol.errors import ACCOUNT, TowerError
 from towerd.supervision import keeper as keeper_module
 from towerd.supervision import logout as logout_module
 from towerd.supervision import reports as reports_module
@@ -285,7 +285,7 @@ def test_pair_over_a_linked_device_is_refused_and_names_the_way(play: Play) -> N
         with pytest.raises(TowerError) as caught:
             await keeper.pair()
         assert caught.value.slug == "wrong-state"
-        assert "towerctl logout alpha" in (caught.value.hint or "")
+        assert f"towerctl logout {ACCOUNT}" in (caught.value.hint or "")
         assert keeper.account.state is State.CONNECTED
 
     play(act)
