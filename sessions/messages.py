@@ -55,6 +55,12 @@ class Probe(Order, frozen=True, kw_only=True):
     id: int
 
 
+class Hold(Order, frozen=True, kw_only=True):
+    """While on, a line that is lost ends this worker at once: the library would log in again by itself."""
+
+    on: bool
+
+
 class Quit(Order, frozen=True, kw_only=True):
     """Disconnect and end; answered by ending."""
 
@@ -189,7 +195,7 @@ class Answer(Report, frozen=True, kw_only=True):
     value: str | None = None
 
 
-Orders = Begin | Logout | PairPhone | Probe | Quit
+Orders = Begin | Logout | PairPhone | Probe | Hold | Quit
 Reports = (
     Begun
     | StoreLocked

@@ -46,6 +46,7 @@ class Session:
         self._outbox = outbox
         self._end = end
         self._connected = threading.Event()
+        self._is_held = False
 
     def begin(self) -> None:
         """Connect, on threads of its own."""
@@ -63,6 +64,8 @@ class Session:
                 _thread(lambda: self._answer(order.id, lambda: self._client.pair_phone(phone)), "pair-phone")
             case messages.Probe():
                 _thread(lambda: self._answer(order.id, self._client.probe), "probe")
+            case messages.Hold():
+                self._is_held = order.on
             case messages.Quit():
                 _thread(self._quit, "quit")
             case messages.Begin():
@@ -73,6 +76,9 @@ class Session:
         self._outbox(report)
         if isinstance(report, messages.Connected):
             self._connected.set()
+        elif isinstance(report, messages.Disconnected) and self._is_held and self._connected.is_set():
+            self._outbox(messages.ClientEnded(cause="connection-lost", detail="held: no login by itself"))
+            self._end()
 
     def _carry(self) -> None:
         cause, detail = "client-ended", "the client ended by itself"

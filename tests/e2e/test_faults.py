@@ -212,6 +212,26 @@ def test_a_wave_of_unlinks_stops_all_logins_and_spares_the_canary(tower: Tower, 
         tower.wait_for_state(f"account-{n}", "pairing", seconds=30)
 
 
+def test_a_line_lost_in_a_wave_of_unlinks_is_not_taken_up_again(tower: Tower, simulator: Simulator) -> None:
+    phones = [f"49170000000{n}" for n in range(1, 8)]
+    for phone in phones:
+        tower.link(simulator, f"account-{phone[-1]}", phone)
+    for phone in phones[:3]:
+        simulator.logout(phone)
+    wait_for(lambda: tower.rpc("daemon.status")["fleet"]["state"] == "open", what="the breaker opens")
+    # Whoever logs in now is refused; the canary's device is put back, nobody else's would be.
+    for phone in phones[3:]:
+        simulator.fail_login(phone, 401)
+    simulator.drop()
+    wait_for(lambda: tower.rpc("daemon.status")["fleet"]["held"] == 3, what="three accounts hold")
+    for phone in phones[3:]:
+        simulator.fail_login(phone, 401, times=0)
+    for phone in phones[3:]:
+        tower.wait_for_state(f"account-{phone[-1]}", "connected", seconds=30)
+        assert len(simulator.devices(phone)) == 1
+    assert len(tower.events("session.logged_out")) == 3
+
+
 def test_the_breaker_is_closed_by_command(tower: Tower, simulator: Simulator) -> None:
     for n in (1, 2):
         tower.link(simulator, f"account-{n}", f"49170000000{n}")

@@ -117,6 +117,11 @@ class Carrier:
             raise WorkerEndedError(msg)
         return await self.worker.ask(order, deadline_seconds)
 
+    def tell(self, order: Orders) -> None:
+        """Give the worker, if there is one, an order that is not answered."""
+        if self.worker is not None:
+            self.worker.tell(order)
+
     def kill(self, cause: str) -> None:
         """Kill the worker; its death is then reported like any other, with this cause."""
         if self.worker is not None:

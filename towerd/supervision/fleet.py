@@ -48,6 +48,7 @@ class Fleet:
         self._tries = 0
         self._canary_release: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._watchers: list[Callable[[], None]] = []
         self.cause: Cause | None = None
         self.canary: str | None = None
         self.since: float | None = None
@@ -69,6 +70,10 @@ class Fleet:
     def admits(self, account_id: str) -> bool:
         """Tell whether an account may try to log in or to pair."""
         return not self.is_open or account_id == self.canary
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call a function whenever the breaker opens or closes."""
+        self._watchers.append(watcher)
 
     def hold(self, account_id: str, release: Callable[[], None], *, can_test: bool) -> None:
         """Let an account wait.
@@ -147,6 +152,7 @@ class Fleet:
         self.cause = self.canary = self.since = None
         self._tries = 0
         self._unlinked.clear()
+        self._tell()
         held, self._held = self._held, {}
         window = self._config.release_seconds * max(0, len(held) - 1)
         for one in held.values():
@@ -157,6 +163,11 @@ class Fleet:
         self.cause, self.canary, self.since, self._tries = cause, canary, self._clock.now(), 0
         log.error("the fleet is held: %s; one account goes on trying", cause)
         self._emit("fleet.opened", {"cause": cause})
+        self._tell()
+
+    def _tell(self) -> None:
+        for watcher in self._watchers:
+            watcher()
 
     def _choose_canary(self) -> None:
         account_id = next((key for key, one in self._held.items() if one.can_test), None)

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+from sessions import messages
 from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
 from sessions.store import StoreKind
 from towerd.accounts.records import AccountRecord
@@ -301,6 +302,13 @@ class Keeper:
         """
         async with self._turn():
             await self.account.intend(**columns)
+
+    def heed_fleet(self) -> None:
+        """The breaker opened or closed: a worker that is logged in may stay, none logs in but the canary."""
+        is_held = not self._life.around.fleet.admits(self.account.record.id)
+        self.carrier.tell(messages.Hold(on=is_held))
+        if is_held and self.account.state in (State.CONNECTING, State.RECONNECTING):
+            self.carrier.kill("connection-lost")
 
     async def close(self) -> None:
         """End the worker because the daemon ends; nothing is decided by it."""

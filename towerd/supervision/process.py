@@ -81,6 +81,7 @@ class WorkerProcess:
         self._order_ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[messages.Answer]] = {}
         self._writer: asyncio.StreamWriter | None = None
+        self._reading: asyncio.Task[None] | None = None
         self._over = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name=f"worker {label}")
 
@@ -120,6 +121,10 @@ class WorkerProcess:
         if result.error is not None:
             raise OrderFailedError(result.error, timed_out="timeout" in result.error)
         return result.value
+
+    def tell(self, order: Orders) -> None:
+        """Give an order that is not answered."""
+        self._send(order)
 
     async def end(self, *, grace_seconds: float = 0.0) -> None:
         """End the process and wait until it is over.
@@ -166,8 +171,7 @@ class WorkerProcess:
         output = asyncio.create_task(self._log_output(), name=f"output {self._label}")
         await self._exited()
         self.exit_status = self._spawned.process.wait()
-        reading = getattr(self, "_reading", None)
-        for task in (reading, output):
+        for task in (self._reading, output):
             if task is not None:
                 await asyncio.wait({task}, timeout=_DRAIN_SECONDS)
                 task.cancel()

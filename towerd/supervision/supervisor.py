@@ -47,6 +47,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self.patrolled_at = around.clock.monotonic()
         self.is_taken_up: dict[str, bool] = {}
+        around.fleet.watch(self._pass_on_fleet)
 
     @property
     def start_total(self) -> int:
@@ -103,6 +104,10 @@ class Supervisor:
             log.exception("%s could not be restored", keeper.account.name)
         finally:
             self.is_taken_up[keeper.account.record.id] = True
+
+    def _pass_on_fleet(self) -> None:
+        for keeper in self._keepers.values():
+            keeper.heed_fleet()
 
     async def _patrol(self) -> None:
         """Replace workers that have grown beyond their memory."""

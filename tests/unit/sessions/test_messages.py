@@ -24,6 +24,7 @@ ORDERS = [
     messages.Logout(id=1),
     messages.PairPhone(id=3, phone="491701234567"),
     messages.Probe(id=2),
+    messages.Hold(on=True),
     messages.Quit(),
 ]
 REPORTS = [

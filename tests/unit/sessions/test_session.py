@@ -85,6 +85,31 @@ def test_report_of_the_client_goes_out_as_it_is(stage: Stage, report: Reports) -
     stage.client.end_connect()
 
 
+def test_lost_line_is_left_to_the_library(stage: Stage) -> None:
+    stage.begin()
+    stage.client.report(messages.Connected(identity=ALICE))
+    stage.session.obey(messages.Hold(on=True))
+    stage.session.obey(messages.Hold(on=False))
+    stage.client.report(messages.Disconnected())
+    assert not stage.ended.is_set()
+    stage.client.end_connect()
+
+
+def test_lost_line_ends_a_session_that_is_held(stage: Stage) -> None:
+    stage.begin()
+    stage.session.obey(messages.Hold(on=True))
+    # The restart after a scan is no loss.
+    stage.client.report(messages.Disconnected())
+    assert not stage.ended.is_set()
+    stage.client.report(messages.Connected(identity=ALICE))
+    stage.client.report(messages.Disconnected())
+    assert stage.ended.is_set()
+    ended = [stage.next_report() for _ in range(4)][-1]
+    assert isinstance(ended, messages.ClientEnded)
+    assert ended.cause == "connection-lost"
+    stage.client.end_connect()
+
+
 def test_reports_go_out_in_their_order(stage: Stage) -> None:
     stage.begin()
     sent = [messages.KeepaliveMissed(error_count=number) for number in range(100)]
