@@ -132,7 +132,9 @@ def account_names() -> list[str]:
     app.settings.quiet = True
     app.settings.timeout_seconds = _COMPLETION_TIMEOUT_SECONDS
     try:
-        return [account["name"] for account in app.connect().account_list()["accounts"]]
+        from towerctl.views import address
+
+        return [address(account) for account in app.connect().account_list()["accounts"]]
     except Failure:
         return []
     finally:

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from towerctl.output import Block, Cell, Line, Table
 from towerctl.text import age, countdown, duration, seconds_until
-from towerctl.views import NONE, fleet_words, shown_names, starting_words, state_cell, state_words, title
+from towerctl.views import (
+    NONE,
+    address,
+    fleet_words,
+    shown_names,
+    starting_words,
+    state_cell,
+    state_words,
+    title,
+)
 
 if TYPE_CHECKING:
     from towerctl import results
@@ -193,7 +202,7 @@ def _retry(reconnect: results.Reconnect, at: datetime) -> str:
 
 def account_now(account: results.Account) -> str:
     """Return where an account stands, and since when, as a line."""
-    return f"{account['since']} {account['name']} {state_words(account)}"
+    return f"{account['since']} {address(account)} {state_words(account)}"
 
 
 def change(event: results.Event) -> list[Block]:

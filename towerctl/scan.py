@@ -18,7 +18,7 @@ from towerctl.options import MAX_TIMEOUT_SECONDS
 from towerctl.output import Block, Clear, Note, Raw, Result, Stream, is_terminal
 from towerctl.signals import ending_signals_raise
 from towerctl.steady import Steady
-from towerctl.views import state_words
+from towerctl.views import address, state_words
 
 if TYPE_CHECKING:
     from towerctl import results
@@ -132,8 +132,8 @@ def _first(app: App, client: Client, account: str | None, picture: Picture) -> r
     if answer["qr"] is None and found["state"] not in _SCANNED_STATES:
         if found["state"] == "failed":
             raise _ended(found)
-        message = f"{found['name']}: no QR came within {limit:g} s; it is {state_words(found)}"
-        raise Failure("timed-out", message, hint=f"towerctl show {found['name']}")
+        message = f"{address(found)}: no QR came within {limit:g} s; it is {state_words(found)}"
+        raise Failure("timed-out", message, hint=f"towerctl show {address(found)}")
     return answer
 
 
@@ -207,7 +207,7 @@ def _next(
 
 
 def _ended(account: results.Account) -> Failure:
-    name = account["name"]
+    name = address(account)
     if account["state"] == "failed":
         return Failure("needs-human", f"{name} is {state_words(account)}", hint=account["action"])
     return Failure(
@@ -257,5 +257,5 @@ def _news(account: results.Account, *, follows: bool) -> Sequence[Block]:
     if follows:
         return [Note("scanned, finishing …")]
     return [
-        Note(f"already scanned, {account['state']}; next: towerctl wait {account['name']} --for connected")
+        Note(f"already scanned, {account['state']}; next: towerctl wait {address(account)} --for connected")
     ]

@@ -6,6 +6,7 @@ where or how they are written.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -27,6 +28,16 @@ def title(account: results.Account) -> str:
     return account["display_name"] or account["push_name"] or account["phone"] or account["name"]
 
 
+def is_own(account: results.Account) -> bool:
+    """Tell whether an account belongs to whoever runs this."""
+    return account["owner_uid"] == os.geteuid()
+
+
+def address(account: results.Account) -> str:
+    """Return how an account is named with every verb: bare when it is one's own, else with its owner."""
+    return account["name"] if is_own(account) else f"{account['owner']}/{account['name']}"
+
+
 def state_words(account: results.Account) -> str:
     """Return the state with its reason, and the detail where the advice does not begin with it."""
     detail = None if account["action"] else account["detail"]
@@ -40,6 +51,8 @@ def accounts_table(answer: results.AccountsResult) -> list[Block]:
     if not accounts:
         return [Note("no accounts"), Note("hint: towerctl add NAME")]
     at = now()
+    # A column of one's own name over and over says nothing.
+    has_owners = not all(map(is_own, accounts))
     rows = [
         [
             Cell(name, "bold"),
@@ -48,12 +61,14 @@ def accounts_table(answer: results.AccountsResult) -> list[Block]:
             Cell(age(account["since"], at=at)),
             Cell(account["jid"] or NONE),
             Cell("yes" if account["primary"] else "no"),
+            *([Cell(account["owner"])] if has_owners else []),
             Cell(title(account)),
         ]
         for name, account in zip(shown_names(accounts), accounts, strict=True)
     ]
-    columns = ["NAME", "STATE", "DETAIL", "SINCE", "JID", "PRIMARY", "TITLE"]
-    return [Table(columns, rows, shrinkable=["TITLE", "JID", "DETAIL", "NAME"])]
+    owner = ["OWNER"] if has_owners else []
+    columns = ["NAME", "STATE", "DETAIL", "SINCE", "JID", "PRIMARY", *owner, "TITLE"]
+    return [Table(columns, rows, shrinkable=["TITLE", "JID", "DETAIL", *owner, "NAME"])]
 
 
 def shown_names(accounts: Sequence[results.Account]) -> list[str]:
@@ -150,7 +165,7 @@ def account_line(answer: results.AccountResult) -> list[Block]:
 
 
 def _account_blocks(account: results.Account) -> list[Block]:
-    blocks: list[Block] = [Line(f"{account['name']}: {state_words(account)}")]
+    blocks: list[Block] = [Line(f"{address(account)}: {state_words(account)}")]
     # Whoever has just stopped it needs no advice on starting it.
     if account["action"] and account["state"] != "stopped":
         blocks.append(Note(f"hint: {account['action']}"))
@@ -166,26 +181,26 @@ def several_accounts(document: Mapping[str, Any]) -> list[Block]:
 def renamed(answer: results.AccountResult) -> list[Block]:
     """`rename`: the new name."""
     account = answer["account"]
-    return [Line(f"{account['name']}: renamed (id {account['id']})")]
+    return [Line(f"{address(account)}: renamed (id {account['id']})")]
 
 
 def made_primary(answer: results.AccountResult) -> list[Block]:
     """`primary`: which account it is now."""
     account = answer["account"]
-    return [Line(f"{account['name']}: primary account of {account['owner']}")]
+    return [Line(f"{address(account)}: primary account of {account['owner']}")]
 
 
 def added(answer: results.AddResult, *, phone: str | None = None) -> list[Block]:
     """`add`: the account, and what comes next."""
     account = answer["account"]
     what = "added" if answer["created"] else "exists"
-    line = f"{account['name']}: {what} (id {account['id']}), {state_words(account)}"
+    line = f"{address(account)}: {what} (id {account['id']}), {state_words(account)}"
     blocks: list[Block] = [Line(line)]
     code = answer.get("code")
     if code:
         return blocks + _code_blocks(account, code, answer.get("code_expires_at"), phone)
     if account["state"] in {"pairing", "unpaired"}:
-        by_code = f"towerctl pair {account['name']} --phone {phone}"
+        by_code = f"towerctl pair {address(account)} --phone {phone}"
         blocks.append(Note(f"next: {by_code if phone else _by_qr(account)}"))
     return blocks
 
@@ -193,7 +208,7 @@ def added(answer: results.AddResult, *, phone: str | None = None) -> list[Block]
 def pairing_begun(answer: results.PairResult, *, phone: str | None = None) -> list[Block]:
     """`pair`: the attempt, the code if there is one, and what comes next."""
     account = answer["account"]
-    blocks: list[Block] = [Line(f"{account['name']}: {state_words(account)}")]
+    blocks: list[Block] = [Line(f"{address(account)}: {state_words(account)}")]
     code = answer.get("code")
     if code:
         return blocks + _code_blocks(account, code, answer.get("code_expires_at"), phone)
@@ -201,13 +216,13 @@ def pairing_begun(answer: results.PairResult, *, phone: str | None = None) -> li
 
 
 def _by_qr(account: results.Account) -> str:
-    return f"towerctl qr {account['name']} -o qr.png"
+    return f"towerctl qr {address(account)} -o qr.png"
 
 
 def _code_blocks(
     account: results.Account, code: str, expires_at: str | None, phone: str | None
 ) -> list[Block]:
-    again = f"; the current one: towerctl pair {account['name']} --phone {phone}" if phone else ""
+    again = f"; the current one: towerctl pair {address(account)} --phone {phone}" if phone else ""
     return [
         Line(f"code: {_grouped(code)}"),
         Note(
@@ -216,7 +231,7 @@ def _code_blocks(
         ),
         *([Note(f"valid until {expires_at}{_left(expires_at)}")] if expires_at else []),
         Note(f"when it expires a new code is asked for by itself{again}"),
-        Note(f"next: towerctl wait {account['name']} --for connected"),
+        Note(f"next: towerctl wait {address(account)} --for connected"),
     ]
 
 
@@ -235,16 +250,16 @@ def unpaired(answer: results.AccountResult) -> list[Block]:
     """`unpair`: that it was forgotten only here."""
     account = answer["account"]
     if account["reason"] != "unpaired-by-operator":
-        return [Line(f"{account['name']}: no device was linked, {account['state']}")]
-    return [Line(f"{account['name']}: forgotten here, {account['state']}"), Line(UNPAIRED_PHONE)]
+        return [Line(f"{address(account)}: no device was linked, {account['state']}")]
+    return [Line(f"{address(account)}: forgotten here, {account['state']}"), Line(UNPAIRED_PHONE)]
 
 
 def logged_out(answer: results.LogoutResult) -> list[Block]:
     """`logout`: that WhatsApp knows, or that there was nothing to tell it."""
     account = answer["account"]
     if answer["logout"] == "not-linked":
-        return [Line(f"{account['name']}: was not linked, {account['state']}")]
-    return [Line(f"{account['name']}: logged out at WhatsApp, {account['state']}")]
+        return [Line(f"{address(account)}: was not linked, {account['state']}")]
+    return [Line(f"{address(account)}: logged out at WhatsApp, {account['state']}")]
 
 
 def removed(account: str, answer: results.RemoveResult) -> list[Block]:

@@ -151,6 +151,7 @@ def remove(app: App, *, account: str, require_logout: bool, if_present: bool, ye
     """
     has_to_ask = app.require_yes("remove", yes=yes)
     client = app.connect()
+    meant = account
     if has_to_ask:
         try:
             found = client.account_get(account)["account"]
@@ -158,9 +159,11 @@ def remove(app: App, *, account: str, require_logout: bool, if_present: bool, ye
             if not (if_present and failure.slug == "account-not-found"):
                 raise
         else:
-            who = f"{found['name']} ({views.title(found)}, {found['state']})"
+            who = f"{views.address(found)} ({views.title(found)}, {found['state']})"
             app.ask(f"Remove {who}: log out at WhatsApp and delete everything?")
-    answer = client.account_remove(account, require_logout=require_logout, if_present=if_present)
+            # What was agreed on, whatever the name means by then.
+            meant = found["id"]
+    answer = client.account_remove(meant, require_logout=require_logout, if_present=if_present)
     if require_logout and not answer["removed"] and answer["logout"] in {"failed", "unknown"}:
         raise Failure(
             "logout-failed",

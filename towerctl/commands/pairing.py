@@ -50,7 +50,7 @@ def unpair(app: App, *, account: str, yes: bool) -> Result:
     has_to_ask = app.require_yes("unpair", yes=yes)
     client = app.connect()
     if has_to_ask:
-        app.ask(f"Forget the device of {_who(client, account)} here, without telling WhatsApp?")
+        account = _agreed(app, client, account, "Forget the device of {} here, without telling WhatsApp?")
     return Result(client.account_unpair(account), views.unpaired)
 
 
@@ -66,10 +66,10 @@ def logout(app: App, *, account: str, yes: bool) -> Result:
     has_to_ask = app.require_yes("logout", yes=yes)
     client = app.connect()
     if has_to_ask:
-        app.ask(f"Log {_who(client, account)} out at WhatsApp?")
+        account = _agreed(app, client, account, "Log {} out at WhatsApp?")
     answer = client.account_logout(account)
     if answer["logout"] in {"failed", "unknown"}:
-        name = answer["account"]["name"]
+        name = views.address(answer["account"])
         raise Failure(
             "logout-failed",
             f"{name}: WhatsApp did not confirm the logout ({answer['logout']}); nothing was wiped",
@@ -78,6 +78,8 @@ def logout(app: App, *, account: str, yes: bool) -> Result:
     return Result(answer, views.logged_out)
 
 
-def _who(client: Client, account: str) -> str:
+def _agreed(app: App, client: Client, account: str, question: str) -> str:
+    """Ask; return the id of the account that was agreed on, whatever its name means by then."""
     found = client.account_get(account)["account"]
-    return f"{found['name']} ({views.title(found)}, {found['state']})"
+    app.ask(question.format(f"{views.address(found)} ({views.title(found)}, {found['state']})"))
+    return found["id"]

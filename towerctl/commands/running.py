@@ -59,7 +59,7 @@ def _each(app: App, method: str, accounts: Sequence[str], *, is_all: bool) -> Re
         return Result(client.call(method, {"account": accounts[0]} if accounts else {}), views.account_line)
     names = {account: account for account in accounts}
     if is_all:
-        names = {account["id"]: account["name"] for account in client.account_list()["accounts"]}
+        names = {account["id"]: views.address(account) for account in client.account_list()["accounts"]}
     results = []
     failures = []
     params = [{"account": account} for account in names]

@@ -13,7 +13,7 @@ from towerctl.exits import Failure
 from towerctl.options import account_argument, command
 from towerctl.output import Result
 from towerctl.states import check_states
-from towerctl.views import account_line, state_words
+from towerctl.views import account_line, address, state_words
 
 if TYPE_CHECKING:
     from towerctl import results
@@ -57,14 +57,14 @@ def wait(app: App, *, account: str | None, states: tuple[str, ...]) -> Result:
         case "timeout":
             raise Failure(
                 "timed-out",
-                f"{found['name']} is {state_words(found)}, not {words}, after {limit:g} s",
-                hint=found["action"] or f"towerctl show {found['name']}",
+                f"{address(found)} is {state_words(found)}, not {words}, after {limit:g} s",
+                hint=found["action"] or f"towerctl show {address(found)}",
             )
         case "needs-human":
             raise Failure(
                 "needs-human",
-                f"{found['name']} is {state_words(found)}; {words} cannot come by itself",
-                hint=found["action"] or f"towerctl show {found['name']}",
+                f"{address(found)} is {state_words(found)}; {words} cannot come by itself",
+                hint=found["action"] or f"towerctl show {address(found)}",
             )
         case "reached":
             return Result(answer, account_line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -185,7 +186,7 @@ def account(name: str = "shop", **changes: Any) -> dict[str, Any]:
         "name": name,
         "display_name": None,
         "owner": "root",
-        "owner_uid": 0,
+        "owner_uid": os.geteuid(),
         "primary": True,
         "state": "connected",
         "reason": None,

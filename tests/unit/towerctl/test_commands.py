@@ -317,7 +317,7 @@ def test_on_a_terminal_the_person_is_asked(terminal: OnTerminal, daemon: FakeDae
     running.read_until("[y/N]")
     running.type("y\n")
     running.read_all()
-    assert (running.process.returncode, daemon.asked(f"account.{verb}")) == (0, [{"account": "shop"}])
+    assert (running.process.returncode, daemon.asked(f"account.{verb}")) == (0, [{"account": "id-shop"}])
 
 
 @pytest.mark.parametrize(
