@@ -6,14 +6,16 @@ The one rule: a version that is not in the table is unknown, never guessed.
 from __future__ import annotations
 
 import importlib.metadata
+from functools import cache
 
 # The WhatsApp version that each neonize presents, as a server sees it when it registers; neonize has
 # no call that tells it. An end-to-end test holds this against the simulator.
 _WHATSAPP_VERSIONS = {"0.5.2": "2.3000.1047769893"}
 
 
+@cache
 def library_version() -> str:
-    """Return the version of neonize."""
+    """Return the version of neonize that was installed when this was asked first."""
     return importlib.metadata.version("neonize")
 
 

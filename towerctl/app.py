@@ -107,7 +107,7 @@ class App:
         """
         import click
 
-        from towerctl.text import printable
+        from towerd.protocol.characters import printable
 
         try:
             agreed = click.confirm(printable(question), default=False, err=True)

@@ -1,7 +1,8 @@
 """The one place that writes: results as text or JSON, failures, notes, progress.
 
 The one rule: results go to standard output, everything else to standard error; with --json standard output
-holds the result alone, or nothing, and standard error one line when it failed.
+holds the result alone, or nothing, and standard error one line when it failed. No text reaches a terminal
+without `printable`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from towerctl.exits import DONE, Failure, cannot_write
-from towerctl.text import columns_of, printable
+from towerctl.text import columns_of
+from towerd.protocol.characters import printable
 
 if TYPE_CHECKING:
     from collections.abc import Generator

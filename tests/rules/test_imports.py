@@ -70,7 +70,6 @@ DOORS = [
     (("segno",), {"towerd.qr"}),
     (("platformdirs",), {"towerd.paths"}),
     (("cryptography",), {"sessions.seal", "sessions.image"}),
-    (("watchdog",), {"towerd.watch"}),
 ]
 
 
@@ -102,10 +101,7 @@ def loaded_by(module: str) -> set[str]:
 
 # The library's own heavy parts stand for it: neonize is the Go runtime, 64 MB and half a second.
 HEAVY = [
-    (
-        "towerctl.cli",
-        {"neonize", "peewee", "msgspec", "asyncio", "segno", "rich", "platformdirs", "watchdog"},
-    ),
+    ("towerctl.cli", {"neonize", "peewee", "msgspec", "asyncio", "segno", "rich", "platformdirs"}),
     (
         "towerd.daemon",
         {"neonize", "pylibmagic", "magic", "click", "rich", "sessions.session", "sessions.worker"},

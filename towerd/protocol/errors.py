@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from towerd.protocol.characters import printable
+
 
 class Exit(IntEnum):
     """Exit statuses of towerctl."""
@@ -134,10 +136,12 @@ class TowerError(Exception):
         return ERRORS[self.slug]
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the JSON-RPC error object."""
+        """Return the JSON-RPC error object; what it repeats of a request is one line and harmless."""
         data: dict[str, Any] = {"slug": self.slug, "exit": int(self.kind.exit)}
         if self.hint:
-            data["hint"] = self.hint
+            data["hint"] = printable(self.hint)
         if self.fields:
-            data["fields"] = [{"field": bad.field, "why": bad.why} for bad in self.fields]
-        return {"code": self.kind.code, "message": self.message, "data": data}
+            data["fields"] = [
+                {"field": printable(bad.field), "why": printable(bad.why)} for bad in self.fields
+            ]
+        return {"code": self.kind.code, "message": printable(self.message), "data": data}

@@ -30,6 +30,9 @@ Selector = Annotated[str, msgspec.Meta(min_length=1, max_length=200, description
 OptionalSelector = Selector | None
 Text = Annotated[str, msgspec.Meta(max_length=200)]
 WaitSeconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
+MAX_ROW_ID = 2**63 - 1
+"""What SQLite counts to."""
+RowId = Annotated[int, msgspec.Meta(ge=0, le=MAX_ROW_ID)]
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -124,7 +127,7 @@ class Subscribe(Params, frozen=True, kw_only=True):
 
     account: OptionalSelector = None
     types: list[Text] | None = None
-    since: int | Text | None = None
+    since: RowId | Text | None = None
 
 
 class Unsubscribe(Params, frozen=True, kw_only=True):
@@ -138,8 +141,8 @@ class ListEvents(Params, frozen=True, kw_only=True):
 
     account: OptionalSelector = None
     types: list[Text] | None = None
-    since: int | Text | None = None
-    until: int | Text | None = None
+    since: RowId | Text | None = None
+    until: RowId | Text | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 1000
 
 
@@ -148,8 +151,8 @@ class ListAudit(Params, frozen=True, kw_only=True):
 
     account: OptionalSelector = None
     actions: list[Text] | None = None
-    since: int | Text | None = None
-    until: Text | None = None
+    since: RowId | Text | None = None
+    until: RowId | Text | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 1000
 
 
@@ -198,16 +201,6 @@ class FleetStatus(Wire, frozen=True, kw_only=True):
     since: str | None
 
 
-class ConfigStatus(Wire, frozen=True, kw_only=True):
-    """What the configuration files say beside what runs, and how changes of them become known."""
-
-    state: Literal["current", "pending", "needs-restart", "broken"]
-    keys: list[str]
-    mistakes: list[str]
-    reload: Literal["manual", "automatic"]
-    watched_by: Literal["inotify", "polling", "nothing"]
-
-
 class StatusResult(Wire, frozen=True, kw_only=True):
     """The daemon at a glance."""
 
@@ -221,7 +214,6 @@ class StatusResult(Wire, frozen=True, kw_only=True):
     workers: list[WorkerSummary]
     registry: str
     fleet: FleetStatus
-    config: ConfigStatus | None
     problems: list[str]
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import Any, get_type_hints
+from enum import StrEnum
+from itertools import islice
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -17,11 +19,17 @@ from towerd.protocol.errors import Field, TowerError
 from towerd.protocol.methods import METHODS, Method, Params
 from towerd.rpc.call import Call
 from towerd.rpc.handlers.table import HANDLERS
-from towerd.wording import choices_of, in_words
+from towerd.wording import in_words
 
 log = logging.getLogger(__name__)
 
+_MOST_UNKNOWN = 20
+"""Unknown parameters that an answer names: what a client gets back is no multiple of what it sent."""
 _HINTS = {name: get_type_hints(method.params, include_extras=True) for name, method in METHODS.items()}
+_REQUIRED = {
+    name: [field.name for field in msgspec.structs.fields(method.params) if field.required]
+    for name, method in METHODS.items()
+}
 
 
 async def dispatch(request: object, call: Call) -> dict[str, Any] | None:
@@ -127,10 +135,10 @@ def decode_params(method: str, raw: dict[str, Any]) -> Params:
         TowerError: `invalid-params`, with every field that is wrong.
     """
     hints = _HINTS[method]
+    unknown = (name for name in raw if name not in hints)
     mistakes = [
         Field(field=name[:100], why=f"unknown; known are {', '.join(hints) or 'none'}")
-        for name in raw
-        if name not in hints
+        for name in islice(unknown, _MOST_UNKNOWN)
     ]
     for name, hint in hints.items():
         if name not in raw:
@@ -138,14 +146,21 @@ def decode_params(method: str, raw: dict[str, Any]) -> Params:
         try:
             msgspec.convert(raw[name], hint)
         except msgspec.ValidationError as error:
-            mistakes.append(Field(field=name, why=in_words(str(error), choices=choices_of(hint))))
-    struct = METHODS[method].params
-    required = [field.name for field in msgspec.structs.fields(struct) if field.required]
-    mistakes += [Field(field=name, why="is missing") for name in required if name not in raw]
+            mistakes.append(Field(field=name, why=in_words(str(error), choices=_choices(hint))))
+    mistakes += [Field(field=name, why="is missing") for name in _REQUIRED[method] if name not in raw]
     if mistakes:
         words = "; ".join(f"{bad.field}: {bad.why}" for bad in mistakes)
         raise TowerError("invalid-params", words, fields=tuple(mistakes))
-    return msgspec.convert(raw, struct)
+    return msgspec.convert(raw, METHODS[method].params)
+
+
+def _choices(hint: object) -> tuple[str, ...]:
+    """Return the values that a type allows by name: of literals and of enumerations, at any depth."""
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return tuple(one.value for one in hint)
+    if get_origin(hint) is Literal:
+        return tuple(str(one) for one in get_args(hint))
+    return tuple(word for inner in get_args(hint) for word in _choices(inner))
 
 
 def _disk_error(error: OSError) -> TowerError:

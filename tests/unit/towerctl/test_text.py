@@ -1,4 +1,4 @@
-"""Words and characters."""
+"""Ages, times, lengths and columns."""
 
 from __future__ import annotations
 
@@ -6,52 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from towerctl.text import age, columns_of, countdown, duration, parse_since, printable, seconds_until, size
+from towerctl.text import age, columns_of, countdown, duration, parse_since, seconds_until, size
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    "hostile",
-    [
-        "\x1b",
-        "\x07",
-        "\x00",
-        "\x7f",
-        "\x9b",
-        "\x85",
-        "\n",
-        "\r",
-        "\t",
-        "\u202e",
-        "\u2066",
-        "\u200f",
-        "\u061c",
-        "\u2028",
-        "\ufeff",
-        "\udc80",
-    ],
-)
-def test_what_drives_a_terminal_is_escaped(hostile: str) -> None:
-    shown = printable(f"a{hostile}b")
-    assert hostile not in shown
-    assert shown.startswith("a\\")
-    assert shown.isprintable()
-
-
-@pytest.mark.parametrize(
-    "harmless",
-    [
-        "plain",
-        "M\u00fcller",
-        "\u4e2d\u6587",
-        "\U0001f469\u200d\U0001f4bb",
-        "a\u00a0b",
-        "\u0645\u06cc\u200c\u062e",
-    ],
-)
-def test_what_people_write_stays(harmless: str) -> None:
-    assert printable(harmless) == harmless
 
 
 def test_columns_are_those_of_a_terminal() -> None:

@@ -23,6 +23,7 @@ from towerd.wording import in_words
         ([], Annotated[list[int], msgspec.Meta(min_length=1)], "must have at least 1 entries"),
         ({}, list[int], "must be a list, not an object"),
         ("gif", Literal["png", "svg"], "gif is none of the values there are; known are png, svg"),
+        ("x" * 9999, Literal["png"], f"{'x' * 100} is none of the values there are; known are png, svg"),
     ],
 )
 def test_the_library_speaks_plainly(value: object, kind: Any, expected: str) -> None:

@@ -14,10 +14,11 @@ from towerd.supervision.selection import is_id_of_none
 async def list_audit(call: Call, params: m.ListAudit) -> m.AuditResult:
     """List who did what, oldest first."""
     after_id, from_time = moment("since", params.since)
-    _, until_time = moment("until", params.until)
+    until_id, until_time = moment("until", params.until)
     query = EventQuery(
         after_id=after_id,
         from_time=from_time,
+        until_id=until_id,
         until_time=until_time,
         account_id=_account_id(call, params.account),
         owners=call.caller.reach("read"),

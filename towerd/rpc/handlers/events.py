@@ -9,6 +9,7 @@ from towerd.clock import parse_rfc3339, rfc3339
 from towerd.events import Listener, SlowListenerError, event_to_wire
 from towerd.protocol import methods as m
 from towerd.protocol.errors import Field, TowerError
+from towerd.protocol.methods import MAX_ROW_ID
 from towerd.protocol.types import Event, Wire
 from towerd.rpc.call import Call
 from towerd.supervision.supervisor import invalid
@@ -158,16 +159,18 @@ async def _require_kept_since(call: Call, from_time: float) -> None:
 
 
 def moment(field: str, value: int | str | None) -> tuple[int | None, float | None]:
-    """Read an id or a time: return the id or the seconds since the epoch.
+    """Read the id of a row or a time: return the id or the seconds since the epoch.
 
     Raises:
         TowerError: `invalid-field`.
     """
     if value is None:
         return None, None
-    if isinstance(value, int) or value.isdigit():
+    if isinstance(value, int) or (value.isascii() and value.isdigit()):
+        if int(value) > MAX_ROW_ID:
+            raise invalid([Field(field=field, why=f"must be at most {MAX_ROW_ID}")])
         return int(value), None
     try:
         return None, parse_rfc3339(value)
     except ValueError:
-        raise invalid([Field(field=field, why="must be an event id or an RFC 3339 time")]) from None
+        raise invalid([Field(field=field, why="must be an id or an RFC 3339 time")]) from None

@@ -78,3 +78,13 @@ def test_hint_and_every_bad_field_go_along() -> None:
         "hint": "next",
         "fields": [{"field": "a", "why": "x"}, {"field": "b", "why": "y"}],
     }
+
+
+def test_what_it_repeats_of_a_request_is_one_line_and_drives_no_terminal() -> None:
+    hostile = "a\nb\x1b[2J\u202ec"
+    error = TowerError(
+        "invalid-field", hostile, hint=hostile, fields=(Field(field=hostile, why=hostile),)
+    ).to_wire()
+    harmless = "a\\x0ab\\x1b[2J\\u202ec"
+    assert (error["message"], error["data"]["hint"]) == (harmless, harmless)
+    assert error["data"]["fields"] == [{"field": harmless, "why": harmless}]

@@ -116,6 +116,11 @@ def test_long_unknown_method_is_not_sent_back_whole() -> None:
     assert len(error_of(request("x" * 10_000))["message"]) < 200
 
 
+def test_of_very_many_unknown_parameters_some_are_named() -> None:
+    error = error_of(request(params={f"unknown-{n}": n for n in range(10_000)}))
+    assert [one["field"] for one in error["data"]["fields"]] == [f"unknown-{n}" for n in range(20)]
+
+
 @pytest.mark.parametrize("params", [[], ["alpha"], "alpha", 1, None])
 def test_parameters_go_by_name(handled: list[Any], params: object) -> None:
     error = error_of(request(params=params))
