@@ -39,6 +39,20 @@ def _change_words(change: results.Change) -> str:
     return f"{words} (with the next start of towerd)" if change["needs_restart"] else words
 
 
+def standing(status: results.ConfigStatus) -> list[tuple[str, str]]:
+    """Return what `status` says of the files: lines with their style, none when they say what runs."""
+    keys = ", ".join(status["keys"])
+    match status["state"]:
+        case "current":
+            return []
+        case "pending":
+            return [(f"changed on the disk: {keys} (towerctl reload)", "yellow")]
+        case "needs-restart":
+            return [(f"waits for a restart of towerd: {keys}", "yellow")]
+        case _:
+            return [(f"not valid: {mistake}", "bold red") for mistake in status["mistakes"]]
+
+
 def value_words(value: Any) -> str:
     """Return a value as TOML has it; JSON says the same for all that a configuration holds."""
     import json

@@ -177,6 +177,16 @@ class FleetStatus(TypedDict):
     since: str | None
 
 
+class ConfigStatus(TypedDict):
+    """What the configuration files say beside what runs."""
+
+    state: str
+    keys: list[str]
+    mistakes: list[str]
+    reload: str
+    watched_by: str
+
+
 class StatusResult(TypedDict):
     """The daemon at a glance."""
 
@@ -190,6 +200,7 @@ class StatusResult(TypedDict):
     workers: list[WorkerSummary]
     registry: str
     fleet: FleetStatus
+    config: ConfigStatus | None
     problems: list[str]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from towerctl.config_views import standing
 from towerctl.output import STATE_STYLES, Block, Cell, Fields, Line, Note, Table
 from towerctl.text import age, duration, now, seconds_until, size
 
@@ -358,6 +359,9 @@ def daemon_page(answer: results.StatusResult) -> list[Block]:
     ]
     if answer["fleet"]["state"] != "closed":
         rows.append(("fleet", Cell(fleet_words(answer["fleet"]), "yellow")))
+    # A daemon of an earlier version says nothing of its files.
+    if config := answer.get("config"):
+        rows += [("configuration", Cell(words, style)) for words, style in standing(config)]
     if progress := starting_words(answer["starting"]):
         rows.append(("starting", Cell(progress, "cyan")))
     rows += [("problem", Cell(problem, "bold red")) for problem in answer["problems"]]

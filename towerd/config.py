@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from towerd.wording import in_words
+from towerd.wording import choices_of, in_words
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
@@ -164,6 +164,16 @@ class EventsConfig(Section, frozen=True, kw_only=True):
     kept: Annotated[int, msgspec.Meta(ge=1000, le=10_000_000)] = 100_000
 
 
+class FilesConfig(Section, frozen=True, kw_only=True):
+    """`[config]`.
+
+    Attributes:
+        reload: whether a change of the configuration files waits for a command, or is taken over by itself.
+    """
+
+    reload: Literal["manual", "automatic"] = "manual"
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 
@@ -175,6 +185,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     fleet: FleetConfig = FleetConfig()
     events: EventsConfig = EventsConfig()
     access: AccessConfig = AccessConfig()
+    config: FilesConfig = FilesConfig()
 
 
 NEEDS_RESTART: dict[str, str] = {
@@ -246,16 +257,21 @@ def read_config(path: Path, *, must_exist: bool) -> Reading:
 
     if must_exist or _may_exist(path):
         merge(path)
-    for file in _drop_ins(path.parent / "tower.d", mistakes):
+    for file in _drop_ins(drop_in_directory(path), mistakes):
         merge(file)
     if mistakes:
         raise ConfigError(mistakes)
     return Reading(config=msgspec.convert(values, Config), sources=sources)
 
 
+def drop_in_directory(path: Path) -> Path:
+    """Return where the drop-ins of a main file lie."""
+    return path.parent / "tower.d"
+
+
 def config_files(path: Path) -> list[Path]:
     """Return the files that `read_config` reads, in its order."""
-    return [file for file in (path, *_drop_ins(path.parent / "tower.d", [])) if _may_exist(file)]
+    return [file for file in (path, *_drop_ins(drop_in_directory(path), [])) if _may_exist(file)]
 
 
 def _may_exist(path: Path) -> bool:
@@ -321,7 +337,7 @@ def _check_section(
         try:
             checked[key] = msgspec.convert(value, fields[key])
         except msgspec.ValidationError as error:
-            why = in_words(str(error), choices=get_args(fields[key]))
+            why = in_words(str(error), choices=choices_of(fields[key]))
             mistakes.append(Mistake(file=file, key=f"{name}.{key}", why=why))
     return checked
 

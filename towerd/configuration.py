@@ -14,7 +14,7 @@ from typing import Any, Literal
 from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import daemon_event
 from towerd.clock import Clock
-from towerd.config import ConfigError, Mistake, Reading, read_config
+from towerd.config import ConfigError, Mistake, Reading, drop_in_directory, read_config
 from towerd.settings import Change, Settings
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,8 @@ class Configuration:
         ledger: takes events.
 
     Attributes:
+        path: the main file.
+        directories: where drop-ins of it lie.
         difference: how it was at the last look.
     """
 
@@ -62,12 +64,19 @@ class Configuration:
         self, path: Path, *, is_named: bool, settings: Settings, clock: Clock, ledger: Ledger
     ) -> None:
         self.path = path
+        self.directories = [drop_in_directory(path)]
         self.difference = Difference()
         self._is_named = is_named
         self._settings = settings
         self._clock = clock
         self._ledger = ledger
         self._turn = asyncio.Lock()
+
+    @property
+    def is_to_be_taken(self) -> bool:
+        """True when a reload would change something, and is not to wait for a command."""
+        is_automatic = self._settings.current.config.reload == "automatic"
+        return is_automatic and self.difference.state == "pending"
 
     async def look(self) -> None:
         """Compare the files with what runs, and tell when that is another than at the last look."""
@@ -120,7 +129,7 @@ class Configuration:
             case "broken":
                 for mistake in self.difference.mistakes:
                     log.error("the configuration on the disk is not valid: %s", mistake)
-            case "pending":
+            case "pending" if self._settings.current.config.reload == "manual":
                 log.warning("the configuration on the disk is not what runs (towerctl reload): %s", keys)
             case "needs-restart":
                 log.warning("the configuration on the disk waits for a restart of towerd: %s", keys)

@@ -47,6 +47,7 @@ from towerd.supervision.spawn import Spawner
 from towerd.supervision.supervisor import PATROL_SECONDS, Supervisor
 from towerd.supervision.surroundings import Surroundings
 from towerd.systemd import Systemd
+from towerd.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -198,6 +199,9 @@ class Daemon:
         )
         reload = Reload(configuration, auditor=auditor, systemd=self._systemd, clock=self._clock)
         access = await asyncio.to_thread(Access, self._settings, own_uid=os.getuid())
+        watch = Watch(
+            files=[configuration.path], directories=configuration.directories, on_change=reload.look
+        )
         services = Services(
             supervisor=supervisor,
             access=access,
@@ -207,7 +211,9 @@ class Daemon:
             events=events,
             clock=self._clock,
             settings=self._settings,
+            configuration=configuration,
             reload=reload,
+            watch=watch,
             state_dir=self._paths.state_dir,
             started_at=self._clock.now(),
             problems=self._problems,
@@ -224,6 +230,7 @@ class Daemon:
             asyncio.create_task(self._beat(supervisor), name="heartbeat"),
             asyncio.create_task(self._obey_hangups(reload), name="SIGHUP"),
             asyncio.create_task(access.watch(), name="access"),
+            asyncio.create_task(watch.run(), name="watch"),
         ]
         try:
             await self._stopping.wait()

@@ -52,6 +52,12 @@ class Reload:
         finally:
             self._systemd.tell(READY="1")
 
+    async def look(self) -> None:
+        """Look at the files, and take over what changed if the configuration says so."""
+        await self._configuration.look()
+        if self._configuration.is_to_be_taken:
+            await self.run_unasked("the configuration files changed")
+
     async def run_unasked(self, why: str) -> None:
         """Reload because of a signal or a setting: what comes of it goes to the log."""
         log.info("reloading: %s", why)

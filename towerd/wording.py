@@ -6,6 +6,8 @@ The one rule: no reader needs to know a type of Python or of JSON schema.
 from __future__ import annotations
 
 import re
+from enum import StrEnum
+from typing import Literal, get_args, get_origin
 
 _TYPES = {
     "int": "a whole number",
@@ -48,3 +50,12 @@ def in_words(error: str, *, choices: tuple[str, ...] = ()) -> str:
         known = f"; known are {', '.join(choices)}" if choices else ""
         return f"{found[1][:_LONGEST_QUOTED]} is none of the values there are{known}"
     return text
+
+
+def choices_of(hint: object) -> tuple[str, ...]:
+    """Return the values that a type allows by name: of literals and of enumerations, at any depth."""
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return tuple(one.value for one in hint)
+    if get_origin(hint) is Literal:
+        return tuple(str(one) for one in get_args(hint))
+    return tuple(word for inner in get_args(hint) for word in choices_of(inner))

@@ -1,4 +1,4 @@
-"""The configuration of a running towerd: shown with its sources, and taken over anew."""
+"""The configuration of a running towerd: shown with its sources, watched, taken over anew."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 from typing import Any
+
+import pytest
 
 from tests.integration.towerd import Towerd, environment
 from tests.whatsapp.simulator import wait_for
@@ -94,3 +96,71 @@ def test_a_hangup_reloads_and_the_log_says_what_came_of_it(towerd: Towerd) -> No
         ("daemon", "done", "SIGHUP"),
         ("daemon", "config-invalid", "SIGHUP"),
     ]
+
+
+def standing(towerd: Towerd) -> dict[str, Any]:
+    return dict(towerd.ask("daemon.status")["config"])
+
+
+def wait_for_standing(towerd: Towerd, state: str, *keys: str) -> dict[str, Any]:
+    wait_for(lambda: (standing(towerd)["state"], standing(towerd)["keys"]) == (state, list(keys)), what=state)
+    return standing(towerd)
+
+
+def test_a_change_on_the_disk_is_told_and_waits_for_the_reload(towerd: Towerd) -> None:
+    towerd.config.write_text("")
+    towerd.start()
+    wait_for(lambda: standing(towerd)["watched_by"] == "inotify", what="the watch")
+    drop_in = towerd.directory / "tower.d" / "a.toml"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[events]\nkept = 5000\n")
+    wait_for_standing(towerd, "pending", "events.kept")
+    assert "changed on the disk: events.kept (towerctl reload)" in towerctl(towerd, "status").stdout
+    assert settings(towerd)["events.kept"]["value"] == 100_000
+    towerd.ask("daemon.reload")
+    wait_for_standing(towerd, "current")
+    assert "configuration:" not in towerctl(towerd, "status").stdout
+    drop_in.write_text("[events]\nkept = 1\n")
+    broken = wait_for_standing(towerd, "broken")
+    assert [str(drop_in) in mistake for mistake in broken["mistakes"]] == [True]
+    assert f"not valid: {drop_in}: events.kept" in towerctl(towerd, "status").stdout
+    drop_in.unlink()
+    wait_for_standing(towerd, "pending", "events.kept")
+    told = towerd.ask("event.list", types=["config.changed", "config.reloaded"])["events"]
+    assert [event["data"].get("state", "reloaded") for event in told] == [
+        "pending",
+        "reloaded",
+        "current",
+        "broken",
+        "pending",
+    ]
+    assert "not what runs (towerctl reload): events.kept" in towerd.said()
+
+
+def test_a_change_is_taken_over_by_itself_where_that_is_wanted(towerd: Towerd) -> None:
+    towerd.config.write_text("[config]\nreload = 'automatic'\n")
+    towerd.start()
+    wait_for(lambda: standing(towerd)["watched_by"] == "inotify", what="the watch")
+    towerd.config.write_text("[config]\nreload = 'automatic'\n[events]\nkept = 5000\n")
+    wait_for(lambda: settings(towerd)["events.kept"]["value"] == 5000, what="the new value")
+    towerd.config.write_text("[events]\nkept = 1\n")
+    wait_for_standing(towerd, "broken")
+    assert settings(towerd)["events.kept"]["value"] == 5000
+    towerd.config.write_text("")
+    wait_for(lambda: settings(towerd)["events.kept"]["value"] == 100_000, what="the default")
+    assert settings(towerd)["config.reload"]["value"] == "manual"
+
+
+def test_without_inotify_the_daemon_looks_by_itself_and_says_so(towerd: Towerd) -> None:
+    alone = ["unshare", "--user", "--map-root-user"]
+    limit = "/proc/sys/user/max_inotify_instances"
+    if subprocess.run([*alone, "test", "-w", limit], capture_output=True, check=False).returncode:
+        pytest.skip("a user namespace with limits of its own is needed, and this machine does not allow one")
+    towerd.config.write_text("")
+    towerd.prefix = [*alone, "sh", "-c", f'echo 0 > {limit}; exec "$@"', "sh"]
+    towerd.start()
+    wait_for(lambda: standing(towerd)["watched_by"] == "polling", what="the watch")
+    (problem,) = towerd.ask("daemon.status")["problems"]
+    assert "inotify" in problem
+    towerd.config.write_text("[events]\nkept = 5000\n")
+    wait_for_standing(towerd, "pending", "events.kept")

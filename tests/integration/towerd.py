@@ -35,11 +35,13 @@ class Towerd:
         self.database = self.state / "tower.db"
         self.config = directory / "tower.toml"
         self.log = directory / "log"
+        self.prefix: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, *options: str) -> list[str]:
         """Return the command line with this directory's paths."""
         return [
+            *self.prefix,
             *(sys.executable, "-m", "towerd"),
             *("--socket", str(self.socket), "--state-dir", str(self.state)),
             *(("--config", str(self.config)) if self.config.exists() else ()),

@@ -70,6 +70,7 @@ DOORS = [
     (("segno",), {"towerd.qr"}),
     (("platformdirs",), {"towerd.paths"}),
     (("cryptography",), {"sessions.seal", "sessions.image"}),
+    (("watchdog",), {"towerd.watch"}),
 ]
 
 
@@ -101,7 +102,10 @@ def loaded_by(module: str) -> set[str]:
 
 # The library's own heavy parts stand for it: neonize is the Go runtime, 64 MB and half a second.
 HEAVY = [
-    ("towerctl.cli", {"neonize", "peewee", "msgspec", "asyncio", "segno", "rich", "platformdirs"}),
+    (
+        "towerctl.cli",
+        {"neonize", "peewee", "msgspec", "asyncio", "segno", "rich", "platformdirs", "watchdog"},
+    ),
     (
         "towerd.daemon",
         {"neonize", "pylibmagic", "magic", "click", "rich", "sessions.session", "sessions.worker"},

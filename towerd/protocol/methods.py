@@ -201,6 +201,16 @@ class FleetStatus(Wire, frozen=True, kw_only=True):
     since: str | None
 
 
+class ConfigStatus(Wire, frozen=True, kw_only=True):
+    """What the configuration files say beside what runs, and how changes of them become known."""
+
+    state: Literal["current", "pending", "needs-restart", "broken"]
+    keys: list[str]
+    mistakes: list[str]
+    reload: Literal["manual", "automatic"]
+    watched_by: Literal["inotify", "polling", "nothing"]
+
+
 class StatusResult(Wire, frozen=True, kw_only=True):
     """The daemon at a glance."""
 
@@ -214,6 +224,7 @@ class StatusResult(Wire, frozen=True, kw_only=True):
     workers: list[WorkerSummary]
     registry: str
     fleet: FleetStatus
+    config: ConfigStatus | None
     problems: list[str]
 
 

@@ -18,6 +18,7 @@ from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import AccountRecord
 from towerd.audit import Auditor
 from towerd.clock import Clock
+from towerd.configuration import Configuration
 from towerd.events import EventStream
 from towerd.protocol.methods import METHODS
 from towerd.reload import Reload
@@ -27,6 +28,7 @@ from towerd.supervision.fleet import Fleet
 from towerd.supervision.keeper import Keeper
 from towerd.supervision.selection import address, select, visible
 from towerd.supervision.supervisor import Supervisor
+from towerd.watch import Watch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,9 @@ class Services:
     events: EventStream
     clock: Clock
     settings: Settings
+    configuration: Configuration
     reload: Reload
+    watch: Watch
     state_dir: Path
     started_at: float
     problems: list[str]

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from enum import StrEnum
 from itertools import islice
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -19,7 +18,7 @@ from towerd.protocol.errors import Field, TowerError
 from towerd.protocol.methods import METHODS, Method, Params
 from towerd.rpc.call import Call
 from towerd.rpc.handlers.table import HANDLERS
-from towerd.wording import in_words
+from towerd.wording import choices_of, in_words
 
 log = logging.getLogger(__name__)
 
@@ -146,21 +145,12 @@ def decode_params(method: str, raw: dict[str, Any]) -> Params:
         try:
             msgspec.convert(raw[name], hint)
         except msgspec.ValidationError as error:
-            mistakes.append(Field(field=name, why=in_words(str(error), choices=_choices(hint))))
+            mistakes.append(Field(field=name, why=in_words(str(error), choices=choices_of(hint))))
     mistakes += [Field(field=name, why="is missing") for name in _REQUIRED[method] if name not in raw]
     if mistakes:
         words = "; ".join(f"{bad.field}: {bad.why}" for bad in mistakes)
         raise TowerError("invalid-params", words, fields=tuple(mistakes))
     return msgspec.convert(raw, METHODS[method].params)
-
-
-def _choices(hint: object) -> tuple[str, ...]:
-    """Return the values that a type allows by name: of literals and of enumerations, at any depth."""
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return tuple(one.value for one in hint)
-    if get_origin(hint) is Literal:
-        return tuple(str(one) for one in get_args(hint))
-    return tuple(word for inner in get_args(hint) for word in _choices(inner))
 
 
 def _disk_error(error: OSError) -> TowerError:

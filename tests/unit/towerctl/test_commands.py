@@ -443,6 +443,35 @@ def test_wait_for_what_is_no_state(tower: Tower, daemon: FakeDaemon) -> None:
 # -- status, version, rpc, completion ----------------------------------------------------------------------
 
 
+def config_status(state: str = "current", **changes: Any) -> dict[str, Any]:
+    status = {"state": state, "keys": [], "mistakes": [], "reload": "manual", "watched_by": "inotify"}
+    return status | changes
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        (config_status("pending", keys=["a.b", "c.d"]), "changed on the disk: a.b, c.d (towerctl reload)"),
+        (config_status("needs-restart", keys=["a.b"]), "waits for a restart of towerd: a.b"),
+        (config_status("broken", mistakes=["/f: a.b: wrong"]), "not valid: /f: a.b: wrong"),
+    ],
+)
+def test_status_says_when_the_files_say_something_else(
+    tower: Tower, daemon: FakeDaemon, status: dict[str, Any], line: str
+) -> None:
+    daemon.prepare("daemon.status", status_answer(config=status))
+    assert re.search(rf"^configuration: +{re.escape(line)}$", tower("status").out, re.MULTILINE)
+    daemon.prepare("daemon.status", status_answer())
+    assert "configuration" not in tower("status").out
+
+
+def test_status_of_a_daemon_that_knows_nothing_of_files_is_shown(tower: Tower, daemon: FakeDaemon) -> None:
+    answer = status_answer()
+    del answer["config"]
+    daemon.prepare("daemon.status", answer)
+    assert tower("status").status == 0
+
+
 def status_answer(**changes: Any) -> dict[str, Any]:
     return {
         "version": "9.9.9",
@@ -455,6 +484,7 @@ def status_answer(**changes: Any) -> dict[str, Any]:
         "workers": [{"account": "shop", "pid": 1, "state": "running", "restarts": 0, "memory_bytes": None}],
         "registry": "ok",
         "fleet": {"state": "closed", "cause": None, "canary": None, "held": 0, "since": None},
+        "config": config_status(),
         "problems": [],
     } | changes
 

@@ -47,6 +47,7 @@ async def status(call: Call, _params: m.Nothing) -> m.StatusResult:
         workers=_workers(call, seen),
         fleet=_fleet(call, seen),
         registry=f"cannot be written: {trouble}" if trouble else "ok",
+        config=_config(call) if call.caller.sees_all else None,
         problems=[*_own_problems(call), *_contradictions(call, seen)],
     )
 
@@ -67,7 +68,11 @@ def _workers(call: Call, seen: list[Keeper]) -> list[m.WorkerSummary]:
 
 def _own_problems(call: Call) -> list[str]:
     """Say what is wrong with the daemon itself, which may name any account."""
-    return [*call.services.problems, *call.services.access.unknown] if call.caller.sees_all else []
+    if not call.caller.sees_all:
+        return []
+    services = call.services
+    blindness = [services.watch.problem] if services.watch.problem else []
+    return [*services.problems, *services.access.unknown, *blindness]
 
 
 def _contradictions(call: Call, seen: list[Keeper]) -> list[str]:
@@ -78,6 +83,18 @@ def _contradictions(call: Call, seen: list[Keeper]) -> list[str]:
         for one in seen
         if one.account.record.id in refused
     ]
+
+
+def _config(call: Call) -> m.ConfigStatus:
+    services = call.services
+    difference = services.configuration.difference
+    return m.ConfigStatus(
+        state=difference.state,
+        keys=difference.keys,
+        mistakes=[str(mistake) for mistake in difference.mistakes],
+        reload=services.settings.current.config.reload,
+        watched_by=services.watch.kind,
+    )
 
 
 def _fleet(call: Call, seen: list[Keeper]) -> m.FleetStatus:
