@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +26,10 @@ _NONCE = bytes(12)
 _VERSIONS = slice(18, 20)
 _COUNTER = slice(24, 28)
 _HEADER_BYTES = 100
-# As long as the client library waits for us, and longer than any of its transactions.
+# Longer than any transaction of the client library.
 _BUSY_SECONDS = 5.0
+# SQLite's own waiting asks ever less often, and a worker that writes without a pause would shut us out.
+_ASK_SECONDS = 0.001
 
 
 class ImageError(Exception):
@@ -172,11 +175,9 @@ def settled(database: Path) -> Iterator[Image]:
     uri = f"file:{urllib.parse.quote(str(database))}?mode=rw"
     descriptor = os.open(database, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)) as connection:
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=0)) as connection:
             connection.isolation_level = None
-            connection.execute("BEGIN")
-            # The first look takes the shared lock, and rolls back what a kill has left half done.
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            _share(connection)
             image = Image(descriptor)
             image.require_whole()
             yield image
@@ -184,3 +185,18 @@ def settled(database: Path) -> Iterator[Image]:
         raise ImageError(str(error)) from error
     finally:
         os.close(descriptor)
+
+
+def _share(connection: sqlite3.Connection) -> None:
+    """Take the shared lock, which also rolls back what a kill has left half done."""
+    connection.execute("BEGIN")
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(_ASK_SECONDS)
+        else:
+            return

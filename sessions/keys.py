@@ -44,6 +44,24 @@ KeyRing = Mapping[bytes, StoreKey]
 """Keys by their ids."""
 
 
+@dataclass(slots=True, kw_only=True)
+class Keys:
+    """The keys of a daemon.
+
+    Attributes:
+        current: seals.
+        former: open what was sealed before.
+    """
+
+    current: StoreKey
+    former: tuple[StoreKey, ...] = ()
+
+    @property
+    def ring(self) -> KeyRing:
+        """All of them."""
+        return ring(self.current, *self.former)
+
+
 def ring(*keys: StoreKey) -> dict[bytes, StoreKey]:
     """Return keys by their ids."""
     return {key.id: key for key in keys}

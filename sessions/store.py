@@ -23,6 +23,8 @@ from pathlib import Path
 from sessions.messages import Identity
 
 DATABASE_NAME = "store.db"
+SEALED_NAME = "store.sealed"
+"""The sealed form, where there is a key; see `sealed_store.py`."""
 HOLDER_PATIENCE_SECONDS = 5.0
 """How long a successor waits for the holder of the lock before it ends it."""
 
@@ -43,6 +45,8 @@ class StoreKind(StrEnum):
     DEVICE = "device"
     DAMAGED = "damaged"
     LOCKED = "locked"
+    WRONG_KEY = "wrong-key"
+    UNUSABLE = "unusable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +76,15 @@ class Store:
     Args:
         root: directory of all stores, `sessions/` in the state directory.
         account_id: the immutable id; names never reach a path.
+        locks: directory of the locks, when it is another one.
     """
 
-    def __init__(self, root: Path, account_id: str) -> None:
+    def __init__(self, root: Path, account_id: str, *, locks: Path | None = None) -> None:
         self.root = root
         self.account_id = account_id
         self.directory = root / account_id
         self.database = self.directory / DATABASE_NAME
-        self.lock_path = root / f"{account_id}.lock"
+        self.lock_path = (locks or root) / f"{account_id}.lock"
 
     def ensure(self) -> None:
         """Create the directory when it is missing, 0700."""
@@ -95,15 +100,16 @@ class Store:
         """Remove the directory and the kept copy; after a crash in the middle, `sweep` finishes it."""
         # It holds the same keys: who forgets a device forgets them all.
         self._snapshot.unlink(missing_ok=True)
-        self._wipe_directory()
+        self.wipe_directory()
 
-    def _wipe_directory(self) -> None:
+    def wipe_directory(self) -> None:
+        """Remove the directory alone."""
         if not self.directory.exists() and not self.directory.is_symlink():
             return
         doomed = self.root / f".{self.account_id}.wiped-{time.time_ns()}"
         self.directory.rename(doomed)
         sync_directory(self.root)
-        _delete(doomed)
+        delete(doomed)
 
     def snapshot(self) -> None:
         """Keep a copy of the store, made by SQLite itself; no client may be running on it.
@@ -129,10 +135,24 @@ class Store:
             OSError: the files could not be moved.
         """
         if self._snapshot.exists():
-            self._wipe_directory()
+            self.wipe_directory()
             self.ensure()
             self._snapshot.rename(self.database)
             sync_directory(self.directory)
+
+    def take_out(self) -> None:
+        """Make ready for a worker; a plain store is."""
+
+    def seal(self) -> int | None:
+        """Bring what a worker has written to where it lasts; a plain store lies there already.
+
+        Returns:
+            The number of the seal; None for a plain store.
+        """
+        return None
+
+    def put_away(self) -> None:
+        """Leave nothing plain in memory while no worker runs; a plain store stays where it is."""
 
     def drop_snapshot(self) -> None:
         """Delete the kept copy: it holds the keys of a device."""
@@ -183,12 +203,17 @@ class Store:
         with self.lock():
             return self._look()
 
+    def _absence(self) -> StoreReport:
+        if (self.directory / SEALED_NAME).exists():
+            return StoreReport(kind=StoreKind.WRONG_KEY, detail="it is sealed, and towerd was given no key")
+        return StoreReport(kind=StoreKind.MISSING, detail="the store file is missing")
+
     def _look(self) -> StoreReport:
         if not self.directory.exists():
             return StoreReport(kind=StoreKind.MISSING, detail="the directory is missing")
         try:
             if not self.database.exists():
-                return StoreReport(kind=StoreKind.MISSING, detail="the store file is missing")
+                return self._absence()
             if not self.database.is_file():
                 return StoreReport(kind=StoreKind.DAMAGED, detail="the store is not a file")
             # SQLite would quietly open it read-only, and a hot journal then hides the device.
@@ -212,12 +237,14 @@ class Store:
 
 
 def sweep(root: Path) -> None:
-    """Finish wipes that a crash interrupted."""
-    for doomed in root.glob(".*.wiped-*"):
-        _delete(doomed)
+    """Finish wipes that a crash interrupted, and drop what was not yet unsealed when it came."""
+    for pattern in (".*.wiped-*", ".*.unsealing"):
+        for doomed in root.glob(pattern):
+            delete(doomed)
 
 
-def _delete(doomed: Path) -> None:
+def delete(doomed: Path) -> None:
+    """Delete a directory with all in it, or a file, if it is there."""
     if doomed.is_dir() and not doomed.is_symlink():
         shutil.rmtree(doomed)
     else:
@@ -291,8 +318,9 @@ def _acquire(descriptor: int, patience_seconds: float) -> bool:
 
 def _record_holder(descriptor: int, *, killable: bool) -> None:
     record = {"pid": os.getpid(), "start_time": process_start_time(os.getpid()), "killable": killable}
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(record).encode(), 0)
+    # Over what stands there: on a full disk that needs no room.
+    written = os.pwrite(descriptor, json.dumps(record).encode(), 0)
+    os.ftruncate(descriptor, written)
 
 
 def _holder(descriptor: int) -> int | None:

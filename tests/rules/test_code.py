@@ -96,6 +96,7 @@ def test_time_is_asked_of_the_clock() -> None:
         "towerd.supervision.carrier",
         # In the worker and on the way to it there is no daemon and no clock of it.
         "sessions.store",
+        "sessions.image",
         "sessions.neonize_client",
         "sessions.library",
     }

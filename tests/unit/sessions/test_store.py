@@ -292,7 +292,7 @@ def test_sweep_finishes_a_wipe_that_a_crash_interrupted(
     make_store(root)
     other = make_store(root, "a-bbbbbbbbbb")
     with monkeypatch.context() as patched:
-        patched.setattr(store_module, "_delete", lambda doomed: None)
+        patched.setattr(store_module, "delete", lambda doomed: None)
         store.wipe()
     assert len(list(root.iterdir())) == 2
     assert not store.directory.exists()
