@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 """Raised with every change of these messages: a worker is started from the files on disk, and an upgrade may
 have replaced them under a running daemon."""
 
@@ -29,10 +29,14 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=lam
 
 
 class Begin(Order, frozen=True, kw_only=True):
-    """First order of all: take the store's lock and connect."""
+    """First order of all: take the store's lock and connect.
+
+    `proxy` is the URL to connect through, which may hold a password; None goes by the environment.
+    """
 
     sessions_dir: str
     device_name: str
+    proxy: str | None = None
     wire: int = WIRE_VERSION
 
 

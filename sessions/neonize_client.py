@@ -11,6 +11,7 @@ import importlib.metadata
 import logging
 import sys
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ defer()
 # neonize calls basicConfig(INFO) when imported and then logs phone numbers; the first caller wins.
 logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(name)s: %(message)s")
 
+from neonize._binder import ProxySettings  # noqa: E402
 from neonize.client import NewClient  # noqa: E402
 from neonize.proto import Neonize_pb2 as pb  # noqa: E402
 from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DeviceProps  # noqa: E402
@@ -54,6 +56,7 @@ _CAUSES = (
     ("server misbehaving", "dns"),
     ("lookup ", "dns"),
     ("proxyconnect", "proxy"),
+    ("socks connect", "proxy"),
     ("x509", "tls"),
     ("tls:", "tls"),
     ("certificate", "tls"),
@@ -73,9 +76,15 @@ _CAUSES = (
 )
 
 
+# Of a proxy that refuses Go tells only the words of the answer: `Get "https://…": Forbidden`.
+_REFUSALS = frozenset(status.phrase.lower() for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST)
+
+
 def cause_of(error: str) -> str:
     """Return a stable slug for an error text of the library, `client-error` when none is known."""
     lowered = error.lower()
+    if lowered.rpartition('": ')[2] in _REFUSALS:
+        return "proxy"
     return next((slug for fragment, slug in _CAUSES if fragment in lowered), "client-error")
 
 
@@ -110,11 +119,16 @@ class NeonizeClient:
         database: path of the store; an absolute path of plain characters, for it goes into a SQLite URI.
         device_name: what the phone shows in its list of linked devices.
         listener: takes the reports, on any thread.
+        proxy: URL to connect through, never empty; None goes by HTTPS_PROXY.
     """
 
     version = importlib.metadata.version("neonize")
 
-    def __init__(self, database: Path, device_name: str, listener: Listener) -> None:
+    def __init__(
+        self, database: Path, device_name: str, listener: Listener, *, proxy: str | None = None
+    ) -> None:
+        # An empty address would be a direct connection (whatsmeow client.go, SetProxyAddress).
+        self._proxy = ProxySettings(proxy_address=proxy) if proxy is not None else None
         props = DeviceProps(os=device_name, platformType=DeviceProps.CHROME)
         self._client = _Client(str(database), props=props, uuid="session")
         self._client.listener = listener
@@ -144,7 +158,7 @@ class NeonizeClient:
             ClientError: it could not connect, or the library gave up.
         """
         try:
-            self._client.connect()
+            self._client.connect(self._proxy)
         except Exception as error:  # noqa: BLE001 - the library raises its own and plain ones
             raise ClientError(cause_of(str(error)), redact(str(error))) from None
 

@@ -1,7 +1,7 @@
 """Takes secrets and personal data out of text on its way to a log.
 
 The one rule: what is not needed to understand a fault does not get through: QR payloads, pairing codes, keys,
-JIDs, phone numbers.
+JIDs, phone numbers, passwords of proxies.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import re
 
 _SERVERS = r"s\.whatsapp\.net|c\.us|lid|g\.us|hosted(?:\.lid)?|newsletter|interop|msgr"
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
+    # Who logs in at a proxy, and with what.
+    (re.compile(r"(?<=://)[^/\s\"'<>]*@"), "[login]@"),
     # The pairing QR: ref, noise key, identity key, adv secret, separated by commas.
     (re.compile(r"https://wa\.me/settings/linked_devices\S*"), "[qr]"),
     (re.compile(r"\b\d@[A-Za-z0-9+/=,]{40,}"), "[qr]"),

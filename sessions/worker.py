@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import queue
 import signal
@@ -97,9 +98,8 @@ def run(wire: Wire) -> int:
             # Only now: half a second that a worker refused its store need not spend.
             from sessions.neonize_client import NeonizeClient
 
-            session = Session(
-                store.database, first.body.device_name, factory=NeonizeClient, outbox=report, end=end
-            )
+            factory = functools.partial(NeonizeClient, proxy=first.body.proxy)
+            session = Session(store.database, first.body.device_name, factory=factory, outbox=report, end=end)
             session.begin()
             while (envelope := wire.receive()) is not None:
                 session.obey(envelope.body)

@@ -257,7 +257,7 @@ def read_config(path: Path, *, must_exist: bool) -> Reading:
 
     if must_exist or _may_exist(path):
         merge(path)
-    for file in _drop_ins(drop_in_directory(path), mistakes):
+    for file in drop_ins(drop_in_directory(path), mistakes):
         merge(file)
     if mistakes:
         raise ConfigError(mistakes)
@@ -271,7 +271,7 @@ def drop_in_directory(path: Path) -> Path:
 
 def config_files(path: Path) -> list[Path]:
     """Return the files that `read_config` reads, in its order."""
-    return [file for file in (path, *_drop_ins(drop_in_directory(path), [])) if _may_exist(file)]
+    return [file for file in (path, *drop_ins(drop_in_directory(path), [])) if _may_exist(file)]
 
 
 def _may_exist(path: Path) -> bool:
@@ -282,9 +282,10 @@ def _may_exist(path: Path) -> bool:
         return True
 
 
-def _drop_ins(directory: Path, mistakes: list[Mistake]) -> list[Path]:
+def drop_ins(directory: Path, mistakes: list[Mistake]) -> list[Path]:
+    """Return the files of a directory of drop-ins, in order; editors keep notes in hidden ones."""
     try:
-        return sorted(directory.glob("*.toml"))
+        return sorted(file for file in directory.glob("*.toml") if not file.name.startswith("."))
     except OSError as error:
         mistakes.append(Mistake(file=directory, key="", why=f"cannot be read: {error.strerror}"))
         return []
@@ -301,7 +302,7 @@ def _read_file(file: Path, mistakes: list[Mistake]) -> dict[str, dict[str, Any]]
         elif not isinstance(content, dict):
             mistakes.append(Mistake(file=file, key=name, why=f"is a table: write [{name}]"))
         else:
-            checked[name] = _check_section(file, name, sections[name], content, mistakes)
+            checked[name] = check_table(file, name, sections[name], content, mistakes)
     return checked
 
 
@@ -319,27 +320,45 @@ def read_toml(file: Path, mistakes: list[Mistake]) -> dict[str, Any]:
     return {}
 
 
-def _check_section(
+def check_table(
     file: Path, name: str, section: type[Section], content: dict[str, Any], mistakes: list[Mistake]
 ) -> dict[str, Any]:
+    """Return what is right of a table, and note what is wrong.
+
+    Args:
+        file: where it stands.
+        name: its key path; empty for the file itself.
+        section: what its keys are.
+        content: what it holds.
+        mistakes: gets what is wrong.
+    """
     fields = get_type_hints(section, include_extras=True)
+    path = {key: f"{name}.{key}" if name else key for key in [*content, *fields]}
     checked: dict[str, Any] = {}
     for key, value in content.items():
         if key not in fields:
-            mistakes.append(_unknown(file, f"{name}.{key}", [f"{name}.{known}" for known in fields]))
+            mistakes.append(_unknown(file, path[key], [path[known] for known in fields]))
             continue
         if (row := _row_of(fields[key])) is not None and _is_array_of_tables(value):
             checked[key] = [
-                _check_row(file, f"{name}.{key}[{index}]", row, one, mistakes)
+                _check_row(file, f"{path[key]}[{index}]", row, one, mistakes)
                 for index, one in enumerate(value)
             ]
+            continue
+        if (inner := _table_of(fields[key])) is not None and isinstance(value, dict):
+            checked[key] = check_table(file, path[key], inner, value, mistakes)
             continue
         try:
             checked[key] = msgspec.convert(value, fields[key])
         except msgspec.ValidationError as error:
             why = in_words(str(error), choices=choices_of(fields[key]))
-            mistakes.append(Mistake(file=file, key=f"{name}.{key}", why=why))
+            mistakes.append(Mistake(file=file, key=path[key], why=why))
     return checked
+
+
+def _table_of(kind: Any) -> type[Section] | None:
+    """Return what the keys are of a key that is itself a table; None for any other key."""
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
 
 def _row_of(kind: Any) -> type[Section] | None:
@@ -361,7 +380,7 @@ def _check_row(
         for field in msgspec.structs.fields(row)
         if field.required and field.name not in content
     ]
-    return _check_section(file, name, row, content, mistakes)
+    return check_table(file, name, row, content, mistakes)
 
 
 def _unknown(file: Path, key: str, known: Any) -> Mistake:

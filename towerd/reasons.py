@@ -115,6 +115,10 @@ REASONS: dict[str, Reason] = {
         "run: towerctl unpair {name} --yes && towerctl qr {name}"
     ),
     "store-locked": Reason(action="another program holds the store; end it, then run: towerctl start {name}"),
+    "proxy-unreadable": Reason(
+        action="the file with the URL of its proxy cannot be used, so it does not connect; correct it (the "
+        "journal of towerd says how), then run: towerctl start {name}. towerd tries again every few minutes"
+    ),
     "worker-crash-loop": Reason(
         action="its worker dies again and again; see the journal of towerd; tried again every few minutes"
     ),

@@ -18,6 +18,7 @@ WITHOUT_RULE = {
     "towerd.accounts.migrations.0001_initial",
     "towerd.accounts.migrations.0002_claims_and_audit",
     "towerd.accounts.migrations.0003_owners_of_what_happened",
+    "towerd.accounts.migrations.0004_proxies",
     "towerd.protocol.framing",
     "towerd.protocol.states",
     "towerd.protocol.version",

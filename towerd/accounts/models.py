@@ -36,6 +36,7 @@ class Account(Table):
     desired = TextField()
     expected_phone = TextField(null=True)
     intent = TextField(null=True)
+    proxy_file = TextField(null=True)
     state = TextField()
     reason = TextField(null=True)
     detail = TextField(null=True)

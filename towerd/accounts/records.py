@@ -26,6 +26,7 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     desired: Literal["running", "stopped"] = "running"
     expected_phone: str | None = None
     intent: Literal["logout", "unpair", "remove"] | None = None
+    proxy_file: str | None = None
 
     # Actual.
     state: State = State.UNPAIRED
@@ -60,7 +61,7 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
         return "+" + self.jid.partition("@")[0]
 
 
-INTENT_COLUMNS = ("name", "display_name", "desired", "expected_phone", "intent")
+INTENT_COLUMNS = ("name", "display_name", "desired", "expected_phone", "intent", "proxy_file")
 IMMUTABLE_COLUMNS = ("id", "owner_uid", "created_at")
 ACTUAL_COLUMNS = tuple(
     name for name in AccountRecord.__struct_fields__ if name not in (*INTENT_COLUMNS, *IMMUTABLE_COLUMNS)

@@ -27,6 +27,21 @@ log = logging.getLogger(__name__)
 
 _TOUCH_SECONDS = 60.0
 
+NO_DEVICE: dict[str, Any] = {
+    "is_linked": False,
+    "is_confirmed": False,
+    "is_primary": False,
+    "jid": None,
+    "lid": None,
+    "device_number": None,
+    "push_name": None,
+    "business_name": None,
+    "platform": None,
+    "pairing_started_at": None,
+    "pairing_phone": None,
+}
+"""The facts of an account without a linked device."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:

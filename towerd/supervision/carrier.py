@@ -70,8 +70,11 @@ class Carrier:
         self._started_at = 0.0
         self._last_cause = "worker-lost"
 
-    async def launch(self) -> None:
+    async def launch(self, *, proxy: str | None = None) -> None:
         """Start a worker and let it connect; a predecessor is ended first.
+
+        Args:
+            proxy: URL to connect through, when the account has one of its own.
 
         Raises:
             OSError: the machine has no room for another process.
@@ -90,7 +93,8 @@ class Carrier:
             on_exit=self._exited,
         )
         self.worker = worker
-        await worker.begin(Begin(sessions_dir=str(self._sessions_dir), device_name=self._device_name()))
+        begin = Begin(sessions_dir=str(self._sessions_dir), device_name=self._device_name(), proxy=proxy)
+        await worker.begin(begin)
 
     async def end(self, *, grace_seconds: float = 0.0) -> None:
         """End the worker, if there is one, and wait until it is over; nothing it still says arrives."""

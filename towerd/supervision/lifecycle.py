@@ -19,8 +19,9 @@ from sessions.store import StoreKind, StoreLockedError
 from towerd.accounts.records import AccountRecord
 from towerd.config import Config
 from towerd.protocol.errors import TowerError
+from towerd.proxy import ProxyUnreadableError, read_proxy
 from towerd.reasons import REASONS, lasting, reason_while_pairing
-from towerd.supervision.account_state import AccountState, Retry
+from towerd.supervision.account_state import NO_DEVICE, AccountState, Retry
 from towerd.supervision.backoff import Backoff
 from towerd.supervision.carrier import Carrier, Death
 from towerd.supervision.health import Condition, health
@@ -32,21 +33,6 @@ from towerd.supervision.timers import Timers
 from towerd.supervision.truth import Pulse
 
 log = logging.getLogger(__name__)
-
-NO_DEVICE: dict[str, Any] = {
-    "is_linked": False,
-    "is_confirmed": False,
-    "is_primary": False,
-    "jid": None,
-    "lid": None,
-    "device_number": None,
-    "push_name": None,
-    "business_name": None,
-    "platform": None,
-    "pairing_started_at": None,
-    "pairing_phone": None,
-}
-"""The facts of an account without a linked device."""
 
 UNUSABLE = frozenset({Finding.DAMAGED, Finding.MISMATCH, Finding.LOCKED})
 """Findings after which the store cannot be used; nothing is wiped because of them."""
@@ -180,7 +166,15 @@ class Lifecycle:
 
     async def _launch_worker(self) -> None:
         try:
-            await self.carrier.launch()
+            proxy = await read_proxy(self.account.record.proxy_file)
+        except ProxyUnreadableError as error:
+            log.error("%s does not start without its proxy: %s", self.account.name, error)
+            self._fail_for_now("proxy-unreadable")
+            return
+        if self.is_closing:
+            return
+        try:
+            await self.carrier.launch(proxy=proxy)
         except OSError as error:
             log.error("%s: no worker could be started: %s", self.account.name, error)
             self.around.gate.leave(self.account.record.id)
@@ -401,11 +395,15 @@ class Lifecycle:
         if self.quick_deaths < self.config.workers.crash_loop_exits:
             return False
         self.quick_deaths = 0
+        self._fail_for_now("worker-crash-loop")
+        return True
+
+    def _fail_for_now(self, reason: str) -> None:
+        """Fail, and try again now and then what was being done."""
         attempt = self.account.attempt
-        self.fail("worker-crash-loop")
+        self.fail(reason)
         again = self.start if attempt is None else functools.partial(self.begin_attempt, phone=attempt.phone)
         self.later("retry", self.config.reconnect.slow_seconds, again)
-        return True
 
     async def forget(self, trigger: Trigger, reason: str, *, detail: str | None = None) -> None:
         """Wipe the store and forget the device; what pairs next is expected to be the same phone."""

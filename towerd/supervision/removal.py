@@ -12,7 +12,8 @@ from contextlib import AbstractAsyncContextManager
 
 from sessions.states import State, Trigger
 from towerd.protocol.errors import TowerError
-from towerd.supervision.lifecycle import NO_DEVICE, Lifecycle
+from towerd.supervision.account_state import NO_DEVICE
+from towerd.supervision.lifecycle import Lifecycle
 from towerd.supervision.logout import LOGOUT_SECONDS, Logout, LogoutReport
 from towerd.supervision.reconcile import Finding
 

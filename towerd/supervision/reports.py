@@ -17,9 +17,9 @@ from sessions.messages import Identity, Reports
 from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
 from towerd.clock import rfc3339, wall_time
 from towerd.reasons import REASONS, reason_while_pairing
-from towerd.supervision.account_state import Retry
+from towerd.supervision.account_state import NO_DEVICE, Retry
 from towerd.supervision.carrier import Death
-from towerd.supervision.lifecycle import NO_DEVICE, Lifecycle
+from towerd.supervision.lifecycle import Lifecycle
 from towerd.supervision.logout import LOGOUT_SECONDS
 from towerd.supervision.names import digits_of, international
 from towerd.supervision.pairing import CODES_PER_ROUND

@@ -37,6 +37,9 @@ SECRETS = [
     ("newsletter", "120363012345678901@newsletter"),
     ("signal address", "491701234567:0"),
     ("signal address with agent", "491701234567_1:12"),
+    ("login at a proxy", "http://tower:s3cret@"),
+    ("login at a proxy without a user", "http://:s3cret-password@"),
+    ("login at a proxy with an at", "https://tower:p@ss@"),
     ("phone number", "491701234567"),
     ("phone number with +", "+491701234567"),
 ]

@@ -16,7 +16,14 @@ def test_every_column_is_intent_actual_or_immutable_and_only_one_of_them() -> No
 
 
 def test_what_an_operator_asks_for_is_intent() -> None:
-    assert set(INTENT_COLUMNS) == {"name", "display_name", "desired", "expected_phone", "intent"}
+    assert set(INTENT_COLUMNS) == {
+        "name",
+        "display_name",
+        "desired",
+        "expected_phone",
+        "intent",
+        "proxy_file",
+    }
 
 
 def test_record_is_frozen() -> None:

@@ -93,7 +93,7 @@ class Carrier:
     def is_running(self) -> bool:
         return self.worker is not None
 
-    async def launch(self) -> None:
+    async def launch(self, *, proxy: str | None = None) -> None:
         assert self.worker is None, "two workers for one account"
         self.generation += 1
         self.starts += 1
