@@ -21,6 +21,7 @@ from towerd.clock import SystemClock
 from towerd.config import ConfigError, config_files, read_config
 from towerd.daemon import Daemon
 from towerd.lock import StateHeldError, hold
+from towerd.memory import share_one_arena
 from towerd.paths import Paths, PathsError, find_config, find_paths
 from towerd.protocol.errors import TowerError
 from towerd.settings import Settings
@@ -71,6 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A hung event loop that systemd's watchdog aborts leaves its stacks in the journal.
     faulthandler.enable()
     os.umask(0o077)
+    share_one_arena()
     try:
         return _serve(paths, Settings(reading), find_systemd())
     except ActivationError as error:

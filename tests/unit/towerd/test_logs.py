@@ -70,6 +70,12 @@ def test_level_decides_what_is_logged(stream: Callable[[], str], level: str, see
     assert "".join(line[-1] for line in stream().splitlines()) == seen
 
 
+def test_a_change_to_the_log_itself_is_not_logged(stream: Callable[[], str]) -> None:
+    logs.configure("debug")
+    logging.getLogger("watchdog.observers.inotify_buffer").debug("in-event for the log")
+    assert stream() == ""
+
+
 def test_at_a_terminal_a_line_has_time_and_level(stream: Callable[[], str]) -> None:
     logs.configure("info")
     logging.getLogger("towerd.x").warning("said")
