@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,3 +130,14 @@ class Towerd:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait(DEADLINE_SECONDS)
+
+
+@contextlib.contextmanager
+def a_towerd() -> Iterator[Towerd]:
+    """Return a daemon's directory; the process is started by the test and ended here."""
+    with tempfile.TemporaryDirectory(prefix="tower-", dir="/tmp") as name:
+        one = Towerd(Path(name))
+        try:
+            yield one
+        finally:
+            one.close()

@@ -1,0 +1,31 @@
+"""How every method is called when the question is whether it may be called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from towerd.protocol.methods import METHODS
+
+# What a call needs besides an account to get as far as the question whether it may.
+PARAMS: dict[str, dict[str, Any]] = {
+    "account.add": {"pair": False},
+    "account.wait": {"states": ["unpaired"]},
+    "event.unsubscribe": {"subscription": "none"},
+}
+
+
+def takes_account(method: str) -> bool:
+    """Tell whether a method is about an account."""
+    return any(field.name == "account" for field in msgspec.structs.fields(METHODS[method].params))
+
+
+def params_of(method: str, account: str) -> dict[str, Any]:
+    """Return parameters that are in order, about an account where the method takes one."""
+    params = PARAMS.get(method, {}) | ({"account": account} if takes_account(method) else {})
+    missing = {
+        field.name for field in msgspec.structs.fields(METHODS[method].params) if field.required
+    } - params.keys()
+    assert not missing, f"say in PARAMS with which {', '.join(missing)} {method} is to be called here"
+    return params
