@@ -16,9 +16,10 @@ from pathlib import Path
 
 from sessions.library import library_version
 from towerd import __version__, logs
+from towerd.access import unknown_names
 from towerd.accounts.registry import RegistryError
 from towerd.clock import SystemClock
-from towerd.config import ConfigError, config_files, read_config
+from towerd.config import Config, ConfigError, config_files, read_config
 from towerd.daemon import Daemon
 from towerd.lock import StateHeldError, hold
 from towerd.memory import share_one_arena
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config_path, is_named = find_config(options.config)
         reading = read_config(config_path, must_exist=is_named)
         if options.check_config:
-            return _tell_config(config_path)
+            return _tell_config(config_path, reading.config)
         paths = find_paths(socket=options.socket, state_dir=options.state_dir, config=options.config)
     except PathsError as error:
         return _refuse(str(error), EXIT_USAGE)
@@ -85,9 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(f"{error.filename or paths.state_dir}: {error.strerror or error}", EXIT_FAILED)
 
 
-def _tell_config(config_path: Path) -> int:
+def _tell_config(config_path: Path, config: Config) -> int:
     files = [str(file) for file in config_files(config_path)]
     sys.stdout.write(f"{', '.join(files)}: ok\n" if files else "no configuration: defaults\n")
+    for words in unknown_names(config.access):
+        sys.stderr.write(f"towerd: warning: {words}\n")
     return EXIT_STOPPED
 
 

@@ -169,24 +169,13 @@ class Access:
 
     def look_up(self) -> _Grants:
         """Look all names up anew; that may wait for a directory service."""
-        config = self._settings.current.access
-        unknown: list[str] = []
-        roles = [
-            (
-                Holding(
-                    role=one.role, owners=self._owners(f"access.grants[{index}].owners", one.owners, unknown)
-                ),
-                self._people(f"access.grants[{index}].to", one.to, unknown),
-            )
-            for index, one in enumerate(config.grants)
-        ]
-        may_add = self._people("access.may_add", config.may_add, unknown)
+        grants = _looked_up(self._settings.current.access, self._users)
         told = self._known.unknown if self._known is not None else []
-        for words in unknown:
+        for words in grants.unknown:
             if words not in told:
                 log.warning("%s; looked up again every %g s", words, LOOK_AGAIN_SECONDS)
-        self._known = _Grants(config=config, roles=roles, may_add=may_add, unknown=unknown)
-        return self._known
+        self._known = grants
+        return grants
 
     async def watch(self) -> None:
         """Look unknown names up again, now and then: the directory service may have been away."""
@@ -220,20 +209,35 @@ class Access:
         is_current = known is not None and known.config is self._settings.current.access
         return known if known is not None and is_current else self.look_up()
 
-    def _owners(self, key: str, names: Iterable[str], unknown: list[str]) -> frozenset[int] | None:
-        people = self._people(key, names, unknown)
-        return None if people.is_everybody else people.uids
 
-    def _people(self, key: str, names: Iterable[str], unknown: list[str]) -> _People:
+def unknown_names(config: AccessConfig) -> list[str]:
+    """Return what a configuration names and the user database does not know, one sentence each."""
+    return _looked_up(config, Users()).unknown
+
+
+def _looked_up(config: AccessConfig, users: Users) -> _Grants:
+    unknown: list[str] = []
+
+    def people(key: str, names: Iterable[str]) -> _People:
         uids: set[int] = set()
         gids: set[int] = set()
         for name in names:
             if name == EVERYBODY:
                 continue
             is_group = name.startswith("@")
-            found = self._users.gid_of(name[1:]) if is_group else self._users.uid_of(name)
+            found = users.gid_of(name[1:]) if is_group else users.uid_of(name)
             if found is None:
                 unknown.append(f"{key}: there is no {'group' if is_group else 'user'} {name.lstrip('@')}")
             else:
                 (gids if is_group else uids).add(found)
         return _People(is_everybody=EVERYBODY in names, uids=frozenset(uids), gids=frozenset(gids))
+
+    roles = []
+    for index, one in enumerate(config.grants):
+        key = f"access.grants[{index}]"
+        to = people(f"{key}.to", one.to)
+        owners = people(f"{key}.owners", one.owners)
+        reached = None if owners.is_everybody else owners.uids
+        roles.append((Holding(role=one.role, owners=reached), to))
+    may_add = people("access.may_add", config.may_add)
+    return _Grants(config=config, roles=roles, may_add=may_add, unknown=unknown)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -221,6 +223,41 @@ def test_reload_takes_a_role_away_at_once_also_from_a_subscription(towerd: Tower
     assert viewer.names() == ["own"]
 
 
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("account.wait", {"states": ["stopped"], "timeout_seconds": 60}),
+        ("account.qr", {"newer_than": "none", "wait_seconds": 60}),
+    ],
+)
+def test_role_that_is_taken_away_during_a_wait_tells_nothing_any_more(
+    towerd: Towerd, method: str, params: dict[str, Any]
+) -> None:
+    towerd.config.write_text(CONFIG)
+    towerd.start()
+    let_everybody_in(towerd)
+    owner = Caller(towerd, OWNER)
+    owner.ask("account.add", name="shop")
+    with Caller(towerd, OPERATOR).connect() as connection, connection.makefile("rwb") as lines:
+        request = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": method,
+            "params": {"account": f"{OWNER}/shop"} | params,
+        }
+        # Requests are begun in their order: when the second is answered the first waits.
+        lines.write(
+            json.dumps(request).encode() + b"\n" + b'{"jsonrpc":"2.0","id":2,"method":"daemon.version"}\n'
+        )
+        lines.flush()
+        assert json.loads(lines.readline())["id"] == 2
+        towerd.config.write_text("")
+        towerd.ask("daemon.reload")
+        owner.ask("account.stop", account="shop")
+        answer = json.loads(lines.readline())
+    assert answer["error"]["data"]["slug"] == "account-not-found"
+
+
 def test_name_that_nobody_has_gives_nothing_and_is_a_problem_that_those_who_see_all_are_told(
     towerd: Towerd,
 ) -> None:
@@ -234,3 +271,6 @@ def test_name_that_nobody_has_gives_nothing_and_is_a_problem_that_those_who_see_
     assert towerd.ask("daemon.status")["problems"] == words
     assert Caller(towerd, OWNER).ask("daemon.status")["problems"] == []
     assert all(one in towerd.said() for one in words)
+    checked = towerd.refuse("--check-config")
+    assert (checked.returncode, checked.stdout) == (0, f"{towerd.config}: ok\n")
+    assert checked.stderr.splitlines() == [f"towerd: warning: {one}" for one in words]

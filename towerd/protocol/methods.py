@@ -26,7 +26,9 @@ from towerd.protocol.types import (
 Right = Literal["everybody", "read", "connect", "disconnect", "update", "delete", "admin"]
 """What a caller needs over the account that a method is about; `admin` is over the daemon itself."""
 
-Selector = Annotated[str, msgspec.Meta(min_length=1, max_length=200, description="name, id, phone or JID")]
+Selector = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=200, description="id, owner/name, name, phone or JID")
+]
 OptionalSelector = Selector | None
 Text = Annotated[str, msgspec.Meta(max_length=200)]
 WaitSeconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]

@@ -100,9 +100,17 @@ class Call:
         keeper = select(keepers, selector, caller, in_full=method.names_in_full)
         record = keeper.account.record
         self.about.append(record)
-        caller.require(method.right, record.owner_uid, address(record, caller))
+        caller.require(method.right, record.owner_uid, address(record, caller.uid))
         return keeper
+
+    def insist(self, keeper: Keeper) -> None:
+        """Insist on the method's right once more, after a wait: a reload may have taken it away.
+
+        Raises:
+            TowerError: as `find`.
+        """
+        self.find(keeper.account.record.id)
 
     def address(self, record: AccountRecord) -> str:
         """Return how the caller names an account."""
-        return address(record, self.caller)
+        return address(record, self.peer.uid)

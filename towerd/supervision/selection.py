@@ -24,9 +24,9 @@ def visible(keepers: Iterable[Keeper], caller: Caller) -> list[Keeper]:
     return [one for one in keepers if owners is None or one.account.record.owner_uid in owners]
 
 
-def address(record: AccountRecord, caller: Caller) -> str:
-    """Return how a caller names an account with every verb: bare when it is the own, else with the owner."""
-    if record.owner_uid == caller.uid:
+def address(record: AccountRecord, uid: int) -> str:
+    """Return how a user names an account with every verb: bare when it is the own, else with the owner."""
+    if record.owner_uid == uid:
         return record.name
     return f"{user_name(record.owner_uid)}/{record.name}"
 
@@ -50,7 +50,7 @@ def select(keepers: Sequence[Keeper], selector: str | None, caller: Caller, *, i
     if not found:
         raise _not_found(selector, there, caller)
     names = ", ".join(
-        sorted(f"{address(one.account.record, caller)} ({one.account.record.id})" for one in found)
+        sorted(f"{address(one.account.record, caller.uid)} ({one.account.record.id})" for one in found)
     )
     what = f"{selector} names" if selector else "you see"
     raise TowerError("account-ambiguous", f"{what} more than one account", hint=f"name one of: {names}")
@@ -91,7 +91,7 @@ def _not_found(selector: str | None, there: list[Keeper], caller: Caller) -> Tow
     if not there:
         add = "; add one: towerctl add NAME" if caller.may_add else ""
         return TowerError("account-not-found", message, hint=f"there are none{add}")
-    names = [address(one.account.record, caller) for one in there]
+    names = [address(one.account.record, caller.uid) for one in there]
     more = ", …" if len(names) > _LISTED_ACCOUNTS else ""
     return TowerError(
         "account-not-found", message, hint=f"accounts: {', '.join(names[:_LISTED_ACCOUNTS])}{more}"

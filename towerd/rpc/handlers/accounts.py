@@ -171,6 +171,7 @@ async def wait(call: Call, params: m.Wait) -> m.WaitResult:
         return False
 
     ended = await account.until(over, params.timeout_seconds or None)
+    call.insist(keeper)
     # What a script was told must still be so after a power cut; a full disk is no reason to keep it waiting.
     with contextlib.suppress(TowerError):
         await call.services.ledger.settle()
@@ -205,6 +206,7 @@ async def qr(call: Call, params: m.GetQr) -> m.QrResult:
         return account.state is not State.PAIRING and not keeper.is_about_to_pair
 
     await account.until(over, params.wait_seconds)
+    call.insist(keeper)
     current = offer()
     if current is None:
         if not follows:

@@ -161,9 +161,9 @@ def test_visible_are_those_that_may_be_read_in_order() -> None:
 
 def test_own_accounts_have_bare_addresses_and_others_their_owner() -> None:
     record = KEPT[0].account.record
-    assert address(record, a_caller(ALICE)) == "shop"
-    assert address(record, ROOT) == f"{ALICE}/shop"
-    assert chosen(address(record, ROOT), ROOT, in_full=True) == record.id
+    assert address(record, ALICE) == "shop"
+    assert address(record, 0) == f"{ALICE}/shop"
+    assert chosen(address(record, 0), ROOT, in_full=True) == record.id
 
 
 def test_id_of_what_is_not_seen_is_an_id_of_none() -> None:
