@@ -6,6 +6,8 @@ news of an attempt that is over is recognised and dropped. QR payloads travel he
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 WIRE_VERSION = 2
@@ -239,6 +241,8 @@ class ReportEnvelope(msgspec.Struct, frozen=True, kw_only=True):
     body: Reports
 
 
+_Envelope = TypeVar("_Envelope", OrderEnvelope, ReportEnvelope)
+
 _encoder = msgspec.json.Encoder()
 _order_decoder = msgspec.json.Decoder(OrderEnvelope)
 _report_decoder = msgspec.json.Decoder(ReportEnvelope)
@@ -255,7 +259,7 @@ def decode_order(line: bytes) -> OrderEnvelope:
     Raises:
         msgspec.DecodeError: the line is not an order.
     """
-    return _order_decoder.decode(line)
+    return _decode(_order_decoder, line)
 
 
 def decode_report(line: bytes) -> ReportEnvelope:
@@ -264,4 +268,12 @@ def decode_report(line: bytes) -> ReportEnvelope:
     Raises:
         msgspec.DecodeError: the line is not a report.
     """
-    return _report_decoder.decode(line)
+    return _decode(_report_decoder, line)
+
+
+def _decode(decoder: msgspec.json.Decoder[_Envelope], line: bytes) -> _Envelope:
+    try:
+        return decoder.decode(line)
+    except (UnicodeDecodeError, RecursionError) as error:
+        # The library's own errors do not cover bytes that are not UTF-8 and nests of thousands of levels.
+        raise msgspec.DecodeError(str(error)) from error

@@ -98,6 +98,9 @@ BROKEN = [
     b'{"account":7,"generation":1,"body":{"type":"quit"}}\n',
     b'{"generation":1,"body":{"type":"quit"}}\n',
     b'{"account":"a-x","generation":1,"body":{"type":"quit"}} more\n',
+    b'{"account":"\xff","generation":1,"body":{"type":"quit"}}\n',
+    b'{"account":"a-x","generation":1,"body":{"type":"\xed\xa0\x80"}}\n',
+    b'{"account":"a-x","generation":1,"new":' + b"[" * 100_000 + b"\n",
 ]
 
 

@@ -15,6 +15,8 @@ from towerd.rpc.call import Call
 from towerd.supervision.supervisor import invalid
 
 _PAGE = 1000
+_MAX_SUBSCRIPTIONS = 64
+"""On one connection: each is sent every event, and keeps what is unread in the daemon's memory."""
 _ids = itertools.count(1)
 
 
@@ -46,6 +48,12 @@ async def list_events(call: Call, params: m.ListEvents) -> m.EventsResult:
 async def subscribe(call: Call, params: m.Subscribe) -> m.SubscribeResult:
     """Send events as they happen, beginning with those since a given one."""
     query = await _query(call, params.account, params.types, params.since)
+    if len(call.subscriptions) >= _MAX_SUBSCRIPTIONS:
+        raise TowerError(
+            "too-busy",
+            f"this connection has {_MAX_SUBSCRIPTIONS} subscriptions",
+            hint="end one with event.unsubscribe, or leave out types and account and look at each event",
+        )
     # Listening before reading the past: what happens in between is in both, and sent once.
     listener = call.services.events.listen()
     subscription = f"s{next(_ids)}"
@@ -82,6 +90,7 @@ async def _send(
         await call.notify("event.ended", m.SubscribeResult(subscription=subscription))
     finally:
         call.services.events.ignore(listener)
+        call.subscriptions.pop(subscription, None)
 
 
 async def _send_past(call: Call, subscription: str, query: EventQuery) -> int:

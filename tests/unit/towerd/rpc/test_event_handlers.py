@@ -1,12 +1,14 @@
-"""What `since` and `until` may be."""
+"""What `since` and `until` may be, and how many subscriptions a connection may have."""
 
 from __future__ import annotations
 
 import pytest
 
+from tests.unit.towerd.rpc.calls import a_call
+from tests.unit.towerd.waiting import run
 from towerd.protocol.errors import TowerError
-from towerd.protocol.methods import MAX_ROW_ID
-from towerd.rpc.handlers.events import moment
+from towerd.protocol.methods import MAX_ROW_ID, Subscribe, Unsubscribe
+from towerd.rpc.handlers.events import moment, subscribe, unsubscribe
 
 
 @pytest.mark.parametrize("value", [0, 4711, "4711", MAX_ROW_ID, str(MAX_ROW_ID), "007"])
@@ -29,3 +31,19 @@ def test_what_is_neither_is_refused_by_name(value: str) -> None:
         moment("until", value)
     assert caught.value.slug == "invalid-field"
     assert [bad.field for bad in caught.value.fields] == ["until"]
+
+
+def test_a_connection_has_so_many_subscriptions_and_no_more() -> None:
+    async def scene() -> None:
+        call = a_call()
+        for _ in range(64):
+            first = await subscribe(call, Subscribe())
+        with pytest.raises(TowerError) as caught:
+            await subscribe(call, Subscribe())
+        assert caught.value.slug == "too-busy"
+        await unsubscribe(call, Unsubscribe(subscription=first.subscription))
+        await subscribe(call, Subscribe())
+        for end in call.subscriptions.values():
+            end()
+
+    run(scene())
