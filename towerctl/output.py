@@ -201,6 +201,8 @@ class Screen:
             case Line():
                 self.write(printable(block.text) + "\n")
             case Note():
+                # Where both lead to one place, a log say, the lines stand in the order of a terminal.
+                self.flush()
                 self.note(block.text)
             case Raw():
                 self.write(block.data)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import faulthandler
 import logging
 import os
@@ -68,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PathsError as error:
         return _refuse(str(error), EXIT_USAGE)
     except ConfigError as error:
+        with contextlib.suppress(ActivationError):
+            find_systemd().turn_away()
         return _refuse(str(error), EXIT_CONFIG)
     logs.configure(options.log_level)
     # A hung event loop that systemd's watchdog aborts leaves its stacks in the journal.

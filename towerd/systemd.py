@@ -44,6 +44,15 @@ class Systemd:
             except OSError:
                 return
 
+    def turn_away(self) -> None:
+        """Hang up on all who wait for an answer: else systemd would start the service again for them."""
+        while self.listening is not None:
+            try:
+                connection, _ = self.listening.accept()
+            except OSError:
+                return
+            connection.close()
+
 
 def find_systemd(environment: MutableMapping[str, str] = os.environ) -> Systemd:
     """Take what systemd passed in out of the environment.

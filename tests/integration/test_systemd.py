@@ -164,6 +164,34 @@ def test_a_frozen_daemon_gives_no_sign_of_life(place: Path, manager: Manager) ->
         process.wait()
 
 
+def test_an_invalid_configuration_leaves_nobody_waiting_in_the_socket(place: Path) -> None:
+    config = place / "tower.toml"
+    config.write_text("nonsense")
+    code = (
+        "import os, sys\n"
+        "os.dup2(int(sys.argv[1]), 3); os.set_inheritable(3, True)\n"
+        "os.environ |= {'LISTEN_FDS': '1', 'LISTEN_PID': str(os.getpid())}\n"
+        f"os.execv({str(BIN / 'towerd')!r}, ['towerd', '--config', {str(config)!r}])\n"
+    )
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as client:
+        listening.bind(str(place / "passed.sock"))
+        listening.listen()
+        client.settimeout(20)
+        client.connect(str(place / "passed.sock"))
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(listening.fileno())],
+            pass_fds=[listening.fileno()],
+            env=environment(place),
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        # This end of the socket is open, as systemd's is: only towerd can have hung up.
+        assert client.recv(1) == b""
+    assert done.returncode == 78, done.stderr
+
+
 def test_a_socket_of_another_kind_is_refused_in_one_line(place: Path) -> None:
     code = (
         "import os, socket, sys\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -91,6 +92,17 @@ def test_an_empty_list_says_how_to_add(tower: Tower, daemon: FakeDaemon) -> None
     assert tower("list", "-q").err == ""
     assert tower("list", "--json").json == {"accounts": []}
     assert tower("list", "--state", "failed", "--state", "stopped").err == "no account is failed or stopped\n"
+
+
+def test_results_and_notes_keep_their_order_in_one_log(
+    command: Callable[..., list[str]], daemon: FakeDaemon
+) -> None:
+    daemon.prepare("account.add", {"account": pairing_account(), "created": True})
+    arguments = command("add", "shop")
+    done = subprocess.run(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20, check=True
+    )
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["shop:", "next:"]
 
 
 def test_json_is_indented_for_a_person_only(terminal: OnTerminal, tower: Tower, daemon: FakeDaemon) -> None:
