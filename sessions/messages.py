@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import msgspec
 
+from sessions.incoming import Incoming
+
 WIRE_VERSION = 2
 """Raised with every change of these messages: a worker is started from the files on disk, and an upgrade may
 have replaced them under a running daemon."""
@@ -65,6 +67,12 @@ class Hold(Order, frozen=True, kw_only=True):
     """While on, a line that is lost ends this worker at once: the library would log in again by itself."""
 
     on: bool
+
+
+class Committed(Order, frozen=True, kw_only=True):
+    """The daemon has committed the messages up to a number: the spool need not hold them any more."""
+
+    number: int
 
 
 class Quit(Order, frozen=True, kw_only=True):
@@ -170,6 +178,13 @@ class StreamFailed(Report, frozen=True, kw_only=True):
     code: str
 
 
+class MessageCame(Report, frozen=True, kw_only=True):
+    """A message or reaction; `number` is its number in the spool, 0 when it could not be written there."""
+
+    number: int
+    message: Incoming
+
+
 class KeepaliveMissed(Report, frozen=True, kw_only=True):
     """The server did not answer a keepalive."""
 
@@ -201,7 +216,7 @@ class Answer(Report, frozen=True, kw_only=True):
     value: str | None = None
 
 
-Orders = Begin | Logout | PairPhone | Probe | Hold | Quit
+Orders = Begin | Logout | PairPhone | Probe | Hold | Committed | Quit
 Reports = (
     Begun
     | StoreLocked
@@ -218,6 +233,7 @@ Reports = (
     | Replaced
     | ConnectFailed
     | StreamFailed
+    | MessageCame
     | KeepaliveMissed
     | KeepaliveRestored
     | ClientEnded

@@ -32,6 +32,7 @@ from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DevicePr
 from neonize.utils.enum import ClientType  # noqa: E402
 
 from sessions import messages  # noqa: E402
+from sessions.incoming import incoming  # noqa: E402
 from sessions.messages import Identity  # noqa: E402
 from sessions.redactor import redact  # noqa: E402
 from sessions.whatsapp import ClientError, Listener  # noqa: E402
@@ -148,6 +149,7 @@ class NeonizeClient:
             (pb.ClientOutdated, self._on_outdated),
             (pb.StreamError, self._on_stream_error),
             (pb.Disconnected, self._on_disconnected),
+            (pb.Message, self._on_message),
         ):
             self._client.event(event)(handler)
 
@@ -274,3 +276,8 @@ class NeonizeClient:
 
     def _on_disconnected(self, _client: NewClient, _event: Any) -> None:
         self._listener(messages.Disconnected())
+
+    def _on_message(self, _client: NewClient, event: Any) -> None:
+        message = incoming(event)
+        if message is not None:
+            self._listener(messages.MessageCame(number=0, message=message))

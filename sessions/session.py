@@ -13,6 +13,7 @@ from pathlib import Path
 from sessions import messages
 from sessions.messages import Orders, Reports
 from sessions.redactor import redact
+from sessions.spool import Spool
 from sessions.whatsapp import ClientError, ClientFactory
 
 Outbox = Callable[[Reports], None]
@@ -30,6 +31,7 @@ class Session:
         device_name: what the phone shows for this linked device.
         factory: builds the client.
         outbox: takes reports for the daemon, on any thread, without blocking.
+        spool: keeps messages until the daemon has committed them.
         end: ends this worker.
     """
 
@@ -40,10 +42,12 @@ class Session:
         *,
         factory: ClientFactory,
         outbox: Outbox,
+        spool: Spool,
         end: Callable[[], None],
     ) -> None:
         self._client = factory(database, device_name, self._on_report)
         self._outbox = outbox
+        self._spool = spool
         self._end = end
         self._connected = threading.Event()
         self._is_held = False
@@ -64,6 +68,8 @@ class Session:
                 _thread(lambda: self._answer(order.id, lambda: self._client.pair_phone(phone)), "pair-phone")
             case messages.Probe():
                 _thread(lambda: self._answer(order.id, self._client.probe), "probe")
+            case messages.Committed():
+                self._spool.forget(order.number)
             case messages.Hold():
                 self._is_held = order.on
             case messages.Quit():
@@ -73,12 +79,23 @@ class Session:
                 self._end()
 
     def _on_report(self, report: Reports) -> None:
+        if isinstance(report, messages.MessageCame):
+            report = self._written_down(report)
         self._outbox(report)
         if isinstance(report, messages.Connected):
             self._connected.set()
         elif isinstance(report, messages.Disconnected) and self._is_held and self._connected.is_set():
             self._outbox(messages.ClientEnded(cause="connection-lost", detail="held: no login by itself"))
             self._end()
+
+    def _written_down(self, report: messages.MessageCame) -> messages.MessageCame:
+        """Write a message down before anybody is told of it: WhatsApp has its receipt already."""
+        try:
+            spooled = self._spool.append(report.message)
+        except OSError:
+            # The daemon may still have room for it.
+            return report
+        return messages.MessageCame(number=spooled.number, message=report.message)
 
     def _carry(self) -> None:
         cause, detail = "client-ended", "the client ended by itself"

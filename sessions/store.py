@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from sessions import spool
 from sessions.messages import Identity
+from sessions.spool import SpooledMessage
 
 DATABASE_NAME = "store.db"
 SEALED_NAME = "store.sealed"
@@ -89,6 +91,22 @@ class Store:
     def ensure(self) -> None:
         """Create the directory when it is missing, 0700."""
         self.directory.mkdir(mode=0o700, exist_ok=True)
+
+    def spooled(self) -> list[SpooledMessage]:
+        """Return the messages that a worker has left; no worker may be running.
+
+        Raises:
+            OSError: the spool cannot be read.
+        """
+        return spool.read(self.directory)
+
+    def clear_spool(self) -> None:
+        """Remove the spool: everything in it is committed.
+
+        Raises:
+            OSError: the file cannot be removed.
+        """
+        spool.clear(self.directory)
 
     def renew(self) -> None:
         """Wipe the directory and create it empty: every pairing attempt gets a fresh one."""

@@ -22,6 +22,7 @@ import msgspec
 from sessions import messages
 from sessions.messages import OrderEnvelope, ReportEnvelope, Reports
 from sessions.session import Session
+from sessions.spool import Spool
 from sessions.store import Store, StoreLockedError
 
 EXIT_DONE = 0
@@ -98,8 +99,14 @@ def run(wire: Wire) -> int:
             # Only now: half a second that a worker refused its store need not spend.
             from sessions.neonize_client import NeonizeClient
 
-            factory = functools.partial(NeonizeClient, proxy=first.body.proxy)
-            session = Session(store.database, first.body.device_name, factory=factory, outbox=report, end=end)
+            session = Session(
+                store.database,
+                first.body.device_name,
+                factory=functools.partial(NeonizeClient, proxy=first.body.proxy),
+                outbox=report,
+                spool=Spool(store.directory),
+                end=end,
+            )
             session.begin()
             while (envelope := wire.receive()) is not None:
                 session.obey(envelope.body)

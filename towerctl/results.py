@@ -132,6 +132,25 @@ class Audit(TypedDict):
     detail: str | None
 
 
+class Message(TypedDict):
+    """A message or reaction that came in."""
+
+    id: int
+    message_id: str
+    time: str
+    received_at: str
+    chat: str
+    is_group: bool
+    from_me: bool
+    sender: str | None
+    sender_lid: str | None
+    push_name: str | None
+    kind: str
+    text: str | None
+    quoted_id: str | None
+    target_id: str | None
+
+
 class ApiVersion(TypedDict):
     """Version of the RPC contract."""
 
@@ -304,6 +323,13 @@ class SubscribeResult(TypedDict):
     """The subscription's id."""
 
     subscription: str
+
+
+class MessagesResult(TypedDict):
+    """Messages of one account, oldest first."""
+
+    account: Account
+    messages: list[Message]
 
 
 class EventsResult(TypedDict):

@@ -18,7 +18,7 @@ from pathlib import Path
 from sessions.library import library_version
 from towerd import __version__, logs
 from towerd.access import unknown_names
-from towerd.accounts.registry import RegistryError
+from towerd.accounts.transactions import RegistryError
 from towerd.clock import SystemClock
 from towerd.config import Config, ConfigError, config_files, read_config
 from towerd.daemon import Daemon

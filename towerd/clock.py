@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 
 class Clock(Protocol):
@@ -45,6 +46,11 @@ def wall_time(monotonic: float, clock: Clock) -> str:
 def rfc3339_or_none(seconds: float | None) -> str | None:
     """Return the time, or None for None."""
     return None if seconds is None else rfc3339(seconds)
+
+
+def day_of(seconds: float, zone: str) -> str:
+    """Return the day that a moment falls on in a time zone, the machine's when `zone` is empty."""
+    return datetime.fromtimestamp(seconds, ZoneInfo(zone) if zone else None).date().isoformat()
 
 
 def parse_rfc3339(text: str) -> float:

@@ -7,9 +7,11 @@ starts on a configuration that is not valid.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -174,6 +176,20 @@ class FilesConfig(Section, frozen=True, kw_only=True):
     reload: Literal["manual", "automatic"] = "manual"
 
 
+class MessagesConfig(Section, frozen=True, kw_only=True):
+    """`[messages]`.
+
+    Attributes:
+        kept: how many messages are kept for each account.
+        kept_days: for how long.
+        zone: the time zone in which a day begins and ends, such as Europe/Berlin; empty: the machine's.
+    """
+
+    kept: Annotated[int, msgspec.Meta(ge=100, le=10_000_000)] = 10_000
+    kept_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 90
+    zone: str = ""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 
@@ -186,6 +202,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     events: EventsConfig = EventsConfig()
     access: AccessConfig = AccessConfig()
     config: FilesConfig = FilesConfig()
+    messages: MessagesConfig = MessagesConfig()
 
 
 NEEDS_RESTART: dict[str, str] = {
@@ -350,6 +367,9 @@ def check_table(
             continue
         try:
             checked[key] = msgspec.convert(value, fields[key])
+            _CHECKS.get(path[key], _fits)(checked[key])
+        except _Unfit as unfit:
+            mistakes.append(Mistake(file=file, key=path[key], why=str(unfit)))
         except msgspec.ValidationError as error:
             why = in_words(str(error), choices=choices_of(fields[key]))
             mistakes.append(Mistake(file=file, key=path[key], why=why))
@@ -359,6 +379,26 @@ def check_table(
 def _table_of(kind: Any) -> type[Section] | None:
     """Return what the keys are of a key that is itself a table; None for any other key."""
     return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
+class _Unfit(Exception):
+    """A value of the right type that cannot be used."""
+
+
+def _fits(value: object) -> None:
+    """Take every value."""
+
+
+def _check_zone(name: str) -> None:
+    try:
+        ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        msg = f"there is no time zone {name}; write one such as Europe/Berlin, or nothing for the machine's"
+        raise _Unfit(msg) from None
+
+
+_CHECKS: dict[str, Callable[[Any], None]] = {"messages.zone": _check_zone}
+"""What the type of a key cannot say."""
 
 
 def _row_of(kind: Any) -> type[Section] | None:

@@ -28,7 +28,8 @@ from towerd.access import Access
 from towerd.accounts import rescue
 from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import AccountRecord, account_event, daemon_event
-from towerd.accounts.registry import NameTakenError, Registry
+from towerd.accounts.registry import Registry
+from towerd.accounts.transactions import NameTakenError
 from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.configuration import Configuration

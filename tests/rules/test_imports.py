@@ -42,7 +42,7 @@ def test_protocol_knows_itself_and_the_states(module: str) -> None:
 
 @pytest.mark.parametrize("module", [name for name in modules() if inside(name, "towerd")])
 def test_daemon_knows_the_messages_and_never_the_engine(module: str) -> None:
-    light = ("messages", "states", "store", "redactor", "library")
+    light = ("incoming", "messages", "states", "store", "redactor", "library")
     assert foreign(module, "towerd", *(f"sessions.{name}" for name in light)) == set()
 
 
@@ -66,7 +66,10 @@ def test_lower_package_does_not_know_the_higher(below: str, above: tuple[str, ..
 
 DOORS = [
     (("neonize",), {"sessions.neonize_client"}),
-    (("peewee", "playhouse"), {"towerd.accounts.models", "towerd.accounts.registry"}),
+    (
+        ("peewee", "playhouse"),
+        {"towerd.accounts.models", "towerd.accounts.registry", "towerd.accounts.transactions"},
+    ),
     (("segno",), {"towerd.qr"}),
     (("platformdirs",), {"towerd.paths"}),
     (("cryptography",), {"sessions.seal", "sessions.image"}),

@@ -19,6 +19,7 @@ COMMANDS = {
     "restart": "running:restart",
     "watch": "watch:watch",
     "events": "events:events",
+    "messages": "messages:messages",
     "audit": "audit:audit",
     "status": "daemon:status",
     "release": "daemon:release",

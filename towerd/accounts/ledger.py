@@ -22,7 +22,8 @@ from towerd.accounts.records import (
     EventRecord,
     TransitionRecord,
 )
-from towerd.accounts.registry import Registry, RegistryError
+from towerd.accounts.registry import Registry
+from towerd.accounts.transactions import RegistryError
 from towerd.protocol.errors import TowerError
 
 log = logging.getLogger(__name__)

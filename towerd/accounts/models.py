@@ -5,6 +5,7 @@ from __future__ import annotations
 from peewee import (
     AutoField,
     BooleanField,
+    CompositeKey,
     DatabaseProxy,
     FloatField,
     IntegerField,
@@ -100,3 +101,37 @@ class Audit(Table):
     owner_uid = IntegerField(null=True)
     result = TextField()
     detail = TextField(null=True)
+
+
+class Message(Table):
+    """A message or reaction; columns as in `records.MessageRecord`."""
+
+    id = AutoField()
+    account_id = TextField()
+    message_id = TextField()
+    chat = TextField()
+    sender = TextField(null=True)
+    sender_lid = TextField(null=True)
+    push_name = TextField(null=True)
+    from_me = BooleanField()
+    is_group = BooleanField()
+    kind = TextField()
+    text = TextField(null=True)
+    quoted_id = TextField(null=True)
+    target_id = TextField(null=True)
+    time = FloatField()
+    received_at = FloatField()
+
+
+class Traffic(Table):
+    """How many messages an account has received and sent on a day of the configured zone."""
+
+    account_id = TextField()
+    day = TextField()
+    received = IntegerField()
+    sent = IntegerField()
+
+    class Meta:
+        """One row for each account and day."""
+
+        primary_key = CompositeKey("account_id", "day")

@@ -6,6 +6,8 @@ acknowledged) or actual (what happened, written behind); the two sets never over
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -140,6 +142,69 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     transitions: list[TransitionRecord]
     events: list[EventDraft]
     audits: list[AuditRecord] = []
+
+
+class MessageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A message or reaction, as in `sessions.incoming.Incoming`; `id` is 0 before the registry gave one."""
+
+    account_id: str
+    message_id: str
+    chat: str
+    sender: str | None
+    sender_lid: str | None
+    push_name: str | None
+    from_me: bool
+    is_group: bool
+    kind: str
+    text: str | None
+    quoted_id: str | None
+    target_id: str | None
+    time: float
+    received_at: float
+    id: int = 0
+
+    @property
+    def is_counted(self) -> bool:
+        """True for what counts as a message received: not one's own, and no reaction to another."""
+        return not self.from_me and self.kind not in ("reaction", "edited", "revoked")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """Messages of one account that came in together.
+
+    Attributes:
+        day: the day they count for, such as 2026-01-31.
+        kept: how many of its messages an account keeps.
+        kept_since: those that came before this go.
+        event: makes the event of a message.
+    """
+
+    account_id: str
+    messages: list[MessageRecord]
+    day: str
+    kept: int
+    kept_since: float
+    event: Callable[[MessageRecord], EventDraft]
+
+
+class MessageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which messages of an account to read; `after_id` is exclusive."""
+
+    account_id: str
+    after_id: int | None = None
+    from_time: float | None = None
+    chat: str | None = None
+    limit: int = 100
+
+
+class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account has received and sent on a day."""
+
+    account_id: str
+    day: str
+    received: int
+    sent: int
 
 
 class Written(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,9 @@ thread; none of them waits for anything but the disk.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +17,38 @@ from peewee import IntegrityError, PeeweeException, SqliteDatabase, fn
 from playhouse.migrations import run as run_migrations
 
 from sessions.states import State
-from towerd.accounts import models
+from towerd.accounts import mailbox, models
 from towerd.accounts.models import Account, Audit, Event, Transition
 from towerd.accounts.records import (
     ACTUAL_COLUMNS,
     INTENT_COLUMNS,
     AccountRecord,
+    Arrival,
     AuditRecord,
     Batch,
     EventDraft,
     EventQuery,
     EventRecord,
+    MessageQuery,
+    MessageRecord,
+    TrafficRecord,
     TransitionRecord,
     Written,
 )
+from towerd.accounts.transactions import RegistryError, Transaction, reading
 from towerd.reasons import LASTING, REASONS
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 KEPT_TRANSITIONS = 200
 """Transitions kept per account."""
 
+_PRUNED_EVERY = 100
+"""So many messages come in between two looks for those that are too many or too old."""
+
 _NEWEST_EVENT_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'event'"
 
 
 LASTING_CAUSES = tuple(sorted(slug for slug, reason in REASONS.items() if reason.strength >= LASTING))
-
-
-class RegistryError(Exception):
-    """The database could not be read or written; nothing was changed."""
-
-
-class NameTakenError(Exception):
-    """Another account of the same owner has the name; nothing was changed."""
 
 
 class Registry:
@@ -94,7 +93,7 @@ class Registry:
             RegistryError: the database cannot be read.
         """
         rows: Any = Account.select().order_by(Account.created_at, Account.id).dicts()
-        with _reading():
+        with reading():
             return [_account(row) for row in rows]
 
     def insert(self, record: AccountRecord, events: Iterable[EventDraft] = ()) -> list[EventRecord]:
@@ -104,7 +103,7 @@ class Registry:
             NameTakenError: the owner has an account of this name.
             RegistryError: nothing was written.
         """
-        with _Transaction(self._database):
+        with Transaction(self._database):
             Account.insert(**_row(record, record.__struct_fields__)).execute()
             self._write_transition(
                 TransitionRecord(
@@ -124,7 +123,7 @@ class Registry:
             NameTakenError: the owner has another account of this name.
             RegistryError: nothing was written.
         """
-        with _Transaction(self._database):
+        with Transaction(self._database):
             Account.update(**_row(record, INTENT_COLUMNS)).where(Account.id == record.id).execute()
             return self._write_events(events)
 
@@ -136,7 +135,7 @@ class Registry:
         Raises:
             RegistryError: nothing was written.
         """
-        with _Transaction(self._database):
+        with Transaction(self._database):
             # First all give their unique places up: within one batch two accounts may change places.
             changing = [record.id for record in batch.accounts]
             Account.update(phone=None, is_primary=False).where(Account.id.in_(changing)).execute()
@@ -164,10 +163,44 @@ class Registry:
         Raises:
             RegistryError: nothing was written.
         """
-        with _Transaction(self._database):
+        with Transaction(self._database):
             Account.delete().where(Account.id == account_id).execute()
             Transition.delete().where(Transition.account_id == account_id).execute()
+            mailbox.delete(account_id)
             return self._write_events(events)
+
+    def keep_messages(self, arrival: Arrival) -> list[EventRecord]:
+        """Keep messages of one account that came in; those that are known already change nothing.
+
+        Raises:
+            RegistryError: nothing was written.
+        """
+        with Transaction(self._database):
+            added = mailbox.insert(arrival.messages)
+            received = sum(one.is_counted for one in added)
+            if received:
+                mailbox.count(arrival.account_id, arrival.day, received=received)
+            if added and added[-1].id % _PRUNED_EVERY < len(added):
+                mailbox.prune(arrival.account_id, kept=arrival.kept, before=arrival.kept_since)
+            return self._write_events(arrival.event(one) for one in added if not one.from_me)
+
+    def messages(self, query: MessageQuery) -> list[MessageRecord]:
+        """Return the messages that fit, oldest first.
+
+        Raises:
+            RegistryError: the database cannot be read.
+        """
+        with reading():
+            return mailbox.select(query)
+
+    def traffic(self, day: str) -> list[TrafficRecord]:
+        """Return what all accounts have received and sent on a day.
+
+        Raises:
+            RegistryError: the database cannot be read.
+        """
+        with reading():
+            return mailbox.traffic(day)
 
     def history(self, account_id: str, limit: int) -> list[TransitionRecord]:
         """Return an account's last transitions, newest first.
@@ -182,7 +215,7 @@ class Registry:
             .limit(limit)
             .dicts()
         )
-        with _reading():
+        with reading():
             return [
                 TransitionRecord(
                     account_id=row["account_id"],
@@ -203,7 +236,7 @@ class Registry:
         rows = _fitting(Event, Event.type, query)
         if query.owners is not None:
             rows = rows.where(Event.owner_uid.in_(query.owners))
-        with _reading():
+        with reading():
             return [_event(row) for row in rows.order_by(Event.id).limit(query.limit).dicts()]
 
     def audits(self, query: EventQuery) -> list[AuditRecord]:
@@ -216,7 +249,7 @@ class Registry:
         if query.owners is not None:
             is_own = Audit.account_id.is_null() & (Audit.uid == query.by_uid)
             rows = rows.where(Audit.owner_uid.in_(query.owners) | is_own)
-        with _reading():
+        with reading():
             found = [AuditRecord(**row) for row in rows.order_by(Audit.id.desc()).limit(query.limit).dicts()]
         return found[::-1]
 
@@ -226,7 +259,7 @@ class Registry:
         Raises:
             RegistryError: the database cannot be read.
         """
-        with _reading():
+        with reading():
             newest = self._database.execute_sql(_NEWEST_EVENT_ID).fetchone()
             oldest = Event.select(fn.MIN(Event.id)).scalar()
         newest_id = newest[0] if newest else 0
@@ -239,7 +272,7 @@ class Registry:
             RegistryError: nothing was written.
         """
         _, newest = self.event_bounds()
-        with _Transaction(self._database):
+        with Transaction(self._database):
             self._database.execute_sql("DELETE FROM sqlite_sequence WHERE name = 'event'")
             self._database.execute_sql(
                 "INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)", (max(newest, floor),)
@@ -289,40 +322,6 @@ class Registry:
         # Counted, not reckoned from the newest id: after a restored backup the ids jump.
         newest_to_go = Event.select(Event.id).order_by(Event.id.desc()).offset(self._kept_events()).limit(1)
         Event.delete().where(Event.id <= newest_to_go).execute()
-
-
-@contextlib.contextmanager
-def _reading() -> Iterator[None]:
-    """Turn the errors of a query into the registry's own."""
-    try:
-        yield
-    except PeeweeException as error:
-        raise RegistryError(str(error)) from error
-
-
-class _Transaction:
-    """A transaction whose errors are the registry's own."""
-
-    def __init__(self, database: SqliteDatabase) -> None:
-        self._atomic = database.atomic("IMMEDIATE")
-
-    def __enter__(self) -> None:
-        try:
-            self._atomic.__enter__()
-        except PeeweeException as error:
-            raise RegistryError(str(error)) from error
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        try:
-            self._atomic.__exit__(kind, error, trace)
-        except PeeweeException as failure:
-            # After a full disk SQLite has rolled back already, and that a second rollback fails is no news.
-            cause = error if isinstance(error, PeeweeException) else failure
-            raise RegistryError(str(cause)) from cause
-        if isinstance(error, IntegrityError) and "name" in str(error):
-            raise NameTakenError(str(error)) from error
-        if isinstance(error, PeeweeException):
-            raise RegistryError(str(error)) from error
 
 
 def _fitting(table: Any, kind: Any, query: EventQuery) -> Any:

@@ -13,7 +13,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from towerd.accounts.registry import RegistryError
+from towerd.accounts.transactions import RegistryError
 
 _BUSY_SECONDS = 5.0
 _SMALLEST_SIZE_BYTES = 512

@@ -17,6 +17,7 @@ from towerd.protocol.types import (
     Audit,
     Event,
     LogoutOutcome,
+    Message,
     Qr,
     QrFormat,
     Transition,
@@ -156,6 +157,15 @@ class ListAudit(Params, frozen=True, kw_only=True):
     since: RowId | Text | None = None
     until: RowId | Text | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 1000
+
+
+class ListMessages(Params, frozen=True, kw_only=True):
+    """What `message.list` takes: the last that fit; with an id in `since` the first ones behind it."""
+
+    account: OptionalSelector = None
+    chat: Text | None = None
+    since: RowId | Text | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 100
 
 
 class ApiVersion(Wire, frozen=True, kw_only=True):
@@ -342,6 +352,13 @@ class AuditResult(Wire, frozen=True, kw_only=True):
     audits: list[Audit]
 
 
+class MessagesResult(Wire, frozen=True, kw_only=True):
+    """Messages of one account, oldest first."""
+
+    account: Account
+    messages: list[Message]
+
+
 class EventsResult(Wire, frozen=True, kw_only=True):
     """Events, oldest first."""
 
@@ -374,6 +391,12 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
+    "message.list": Method(
+        params=ListMessages,
+        result=MessagesResult,
+        right="read",
+        summary="List an account's messages, oldest first.",
+    ),
     "audit.list": Method(
         params=ListAudit, result=AuditResult, right="read", summary="List who did what, oldest first."
     ),

@@ -121,6 +121,28 @@ class Event(Wire, frozen=True, kw_only=True):
     data: dict[str, Any]
 
 
+class Message(Wire, frozen=True, kw_only=True):
+    """A message or reaction that came in; `id` is the row's and rises, `message_id` is WhatsApp's.
+
+    `sender` is null while only the LID is known. `text` is the text, the caption, or a reaction's emoji.
+    """
+
+    id: int
+    message_id: str
+    time: str
+    received_at: str
+    chat: str
+    is_group: bool
+    from_me: bool
+    sender: str | None
+    sender_lid: str | None
+    push_name: str | None
+    kind: str
+    text: str | None
+    quoted_id: str | None
+    target_id: str | None
+
+
 class Transition(Wire, frozen=True, kw_only=True):
     """One change of state in an account's history."""
 

@@ -400,7 +400,7 @@ class Keeper:
     @property
     def condition(self) -> Condition:
         """What the account's health is made of."""
-        return self._life.condition
+        return self._life.wellbeing.condition
 
     def has_address(self, address: str) -> bool:
         """Tell whether a JID or LID is this account's."""

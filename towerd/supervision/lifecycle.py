@@ -24,13 +24,14 @@ from towerd.reasons import REASONS, lasting, reason_while_pairing
 from towerd.supervision.account_state import NO_DEVICE, AccountState, Retry
 from towerd.supervision.backoff import Backoff
 from towerd.supervision.carrier import Carrier, Death
-from towerd.supervision.health import Condition, health
+from towerd.supervision.inbox import Inbox
 from towerd.supervision.pairing import PairingAttempt
 from towerd.supervision.reconcile import Finding, reconcile
 from towerd.supervision.roster import Refusal
 from towerd.supervision.surroundings import Surroundings
 from towerd.supervision.timers import Timers
 from towerd.supervision.truth import Pulse
+from towerd.supervision.wellbeing import Wellbeing
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class Lifecycle:
         )
         self.backoff = Backoff(around.settings)
         self.pulse = Pulse(self.account, self.carrier, settings=around.settings)
+        self.inbox = Inbox(self.account, self.carrier, around)
         self.timers = Timers()
         self.lock = asyncio.Lock()
         self.eviction: Refusal | None = None
@@ -89,8 +91,7 @@ class Lifecycle:
         self.is_going_to_pair = False
         self.is_closing = False
         self._aftermaths: set[asyncio.Task[None]] = set()
-        self._health, _ = health(self.condition)
-        self.account.watch(self._watch_health)
+        self.wellbeing = Wellbeing(self.account, self.pulse, self.backoff)
 
     @property
     def config(self) -> Config:
@@ -103,6 +104,7 @@ class Lifecycle:
         self.timers.clear()
         self.pulse.end()
         await self.carrier.end(grace_seconds=grace_seconds)
+        self.inbox.close()
         for task in self._aftermaths:
             task.cancel()
 
@@ -219,6 +221,7 @@ class Lifecycle:
 
     async def reconcile(self) -> Finding:
         """Let the store say what is linked; no worker may be running."""
+        await self.inbox.take_spool()
         report = await self.carrier.look()
         finding = reconcile(self.account.record, report)
         record = self.account.record
@@ -430,6 +433,7 @@ class Lifecycle:
 
     async def wipe(self) -> bool:
         """Empty the store's directory; return False when the disk does not let us."""
+        await self.inbox.take_spool()
         try:
             await asyncio.to_thread(self.carrier.store.renew)
         except OSError as error:
@@ -472,24 +476,6 @@ class Lifecycle:
     def unpaired_reason(self, reason: str) -> str:
         """Return the reason to show: a lasting cause is not overwritten by a weaker one."""
         return lasting(self.account.record.cause, reason)
-
-    @property
-    def condition(self) -> Condition:
-        """What the account's health is made of."""
-        record = self.account.record
-        return Condition(
-            state=record.state,
-            reason=record.reason,
-            is_doubtful=self.pulse.is_doubtful,
-            is_tired=self.backoff.is_slow,
-        )
-
-    def _watch_health(self) -> None:
-        """Say when the level changes."""
-        level, reasons = health(self.condition)
-        if level != self._health:
-            old, self._health = self._health, level
-            self.account.emit("health.changed", {"old": old, "new": level, "reasons": reasons})
 
     @property
     def is_pairing(self) -> bool:

@@ -63,6 +63,7 @@ class ReportReader:
             messages.Replaced: lambda _report: self._life.after(self._after_replaced),
             messages.ConnectFailed: lambda report: self._give_up_soon(f"connect-failure-{report.code}"),
             messages.StoreLocked: lambda _report: self._give_up_soon("store-locked"),
+            messages.MessageCame: self._life.inbox.take,
             messages.KeepaliveMissed: lambda _report: self._life.pulse.doubt(),
             messages.KeepaliveRestored: lambda _report: self._life.pulse.feel(),
         }

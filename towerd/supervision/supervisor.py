@@ -14,7 +14,7 @@ from typing import Any
 
 from sessions.states import State
 from towerd.accounts.records import AccountRecord, account_event
-from towerd.accounts.registry import NameTakenError
+from towerd.accounts.transactions import NameTakenError
 from towerd.protocol.errors import Field, TowerError
 from towerd.supervision.keeper import Keeper
 from towerd.supervision.logout import LogoutReport

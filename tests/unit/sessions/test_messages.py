@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from sessions import messages
+from sessions.incoming import Incoming
 from sessions.messages import Identity, OrderEnvelope, ReportEnvelope
 
 IDENTITY = Identity(
@@ -19,12 +20,27 @@ IDENTITY = Identity(
     business_name=None,
     platform="android",
 )
+MESSAGE = Incoming(
+    id="3EB0",
+    chat="491701234567@s.whatsapp.net",
+    sender="491701234567@s.whatsapp.net",
+    sender_lid=None,
+    push_name="Älice",
+    from_me=False,
+    is_group=False,
+    kind="text",
+    text="hello \U0001f5fc\n",
+    quoted_id=None,
+    target_id=None,
+    time=1_790_000_000,
+)
 ORDERS = [
     messages.Begin(sessions_dir="/var/lib/tower/sessions", device_name="TOWER"),
     messages.Logout(id=1),
     messages.PairPhone(id=3, phone="491701234567"),
     messages.Probe(id=2),
     messages.Hold(on=True),
+    messages.Committed(number=7),
     messages.Quit(),
 ]
 REPORTS = [
@@ -45,6 +61,7 @@ REPORTS = [
     messages.Replaced(),
     messages.ConnectFailed(code=409),
     messages.StreamFailed(code="599"),
+    messages.MessageCame(number=7, message=MESSAGE),
     messages.KeepaliveMissed(error_count=3),
     messages.KeepaliveRestored(),
     messages.ClientEnded(cause="dns", detail="no such host"),

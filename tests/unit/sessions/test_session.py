@@ -12,6 +12,7 @@ from sessions import messages
 from sessions import session as session_module
 from sessions.messages import Identity, Reports
 from sessions.session import Session
+from sessions.spool import Spool
 from sessions.whatsapp import ClientError
 from tests.unit.sessions.scripted_whatsapp import ScriptedWhatsApp, refusing
 
@@ -22,7 +23,7 @@ ALICE = Identity(jid="491701234567@s.whatsapp.net", device_number=12)
 class Stage:
     """A session with its scripted client and the daemon's side of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
         self.reports: queue.SimpleQueue[Reports] = queue.SimpleQueue()
         self.ended = threading.Event()
         self.client: ScriptedWhatsApp
@@ -31,6 +32,7 @@ class Stage:
             "TOWER",
             factory=self._build,
             outbox=self.reports.put,
+            spool=Spool(directory),
             end=self.ended.set,
         )
 
@@ -54,8 +56,8 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Stage:
-    return Stage()
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
 
 
 def test_client_is_built_on_the_store_with_the_name_for_the_phone(stage: Stage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from towerd.rpc.handlers import accounts, audit, daemon, events
+from towerd.rpc.handlers import accounts, audit, daemon, events, messages
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
@@ -32,5 +32,6 @@ HANDLERS: dict[str, Handler] = {
     "event.list": events.list_events,
     "event.subscribe": events.subscribe,
     "event.unsubscribe": events.unsubscribe,
+    "message.list": messages.list_messages,
     "rpc.discover": daemon.discover,
 }

@@ -25,7 +25,8 @@ from tests.unit.towerd.waiting import run, turns, until
 from towerd.accounts import ledger as ledger_module
 from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import EventQuery, EventRecord
-from towerd.accounts.registry import NameTakenError, Registry
+from towerd.accounts.registry import Registry
+from towerd.accounts.transactions import NameTakenError
 from towerd.protocol.errors import TowerError
 
 

@@ -26,7 +26,8 @@ from tests.unit.towerd.builders import (
 from towerd.accounts import registry as registry_module
 from towerd.accounts.models import Account
 from towerd.accounts.records import AccountRecord, Batch, EventQuery, EventRecord
-from towerd.accounts.registry import KEPT_TRANSITIONS, NameTakenError, Registry, RegistryError
+from towerd.accounts.registry import KEPT_TRANSITIONS, Registry
+from towerd.accounts.transactions import NameTakenError, RegistryError
 
 
 def ids(events: list[EventRecord]) -> list[int]:

@@ -14,7 +14,8 @@ import pytest
 
 from tests.unit.towerd.builders import account_id, an_account, an_event
 from towerd.accounts import rescue
-from towerd.accounts.registry import Registry, RegistryError
+from towerd.accounts.registry import Registry
+from towerd.accounts.transactions import RegistryError
 
 
 def names_in(database: Path) -> list[str]:

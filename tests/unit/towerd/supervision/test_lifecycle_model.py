@@ -69,6 +69,9 @@ class Store:
 
     remove = renew
 
+    def spooled(self) -> list[Any]:
+        return []
+
     def snapshot(self) -> None:
         self._kept = self.report
 
