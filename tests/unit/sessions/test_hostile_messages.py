@@ -28,6 +28,8 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         fields = typing.get_type_hints(kind)
         return st.builds(kind, **{name: values(field) for name, field in fields.items()})
+    if typing.get_origin(kind) is typing.Literal:
+        return st.sampled_from(typing.get_args(kind))
     if inner := typing.get_args(kind):
         return st.one_of(*(values(one) for one in inner))
     if kind is float:
