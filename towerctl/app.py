@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -39,6 +40,11 @@ class App:
         """Return what --timeout says, or the command's own default; 0 is for ever."""
         given = self.settings.timeout_seconds
         return default if given is None else given
+
+    def end_at(self) -> float | None:
+        """Return when --timeout ends what would go on for ever, on the monotonic clock; None: never."""
+        given = self.settings.timeout_seconds
+        return time.monotonic() + given if given else None
 
     def connect(self, *, default_timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS) -> Client:
         """Open a connection to the daemon.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from towerctl.exits import Failure, from_wire
-from towerctl.sockets import mute
+from towerctl.sockets import Mute
 from towerd.protocol.version import API_MAJOR
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ class Client:
         account: str | None = None,
         actions: Sequence[str] | None = None,
         since: int | str | None = None,
+        until: int | str | None = None,
         limit: int | None = None,
     ) -> results.AuditResult:
         """List who did what, the last rows, oldest first."""
@@ -120,6 +121,7 @@ class Client:
                 "account": account,
                 "actions": list(actions) if actions else None,
                 "since": since,
+                "until": until,
                 "limit": limit,
             },
         )
@@ -259,12 +261,19 @@ class Client:
         account: str | None = None,
         types: Sequence[str] | None = None,
         since: int | str | None = None,
+        until: int | str | None = None,
         limit: int | None = None,
     ) -> results.EventsResult:
         """List past events, oldest first."""
         answer: results.EventsResult = self._ask(
             "event.list",
-            {"account": account, "types": list(types) if types else None, "since": since, "limit": limit},
+            {
+                "account": account,
+                "types": list(types) if types else None,
+                "since": since,
+                "until": until,
+                "limit": limit,
+            },
         )
         return answer
 
@@ -281,8 +290,8 @@ class Client:
         )
         return answer
 
-    def notifications(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield method and parameters of every notification, for ever.
+    def notifications(self, *, end_at: float | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield method and parameters of every notification, for ever or to a moment of the monotonic clock.
 
         Raises:
             Disconnected: the daemon closed the connection.
@@ -293,7 +302,15 @@ class Client:
                 params = notification.get("params")
                 if isinstance(params, dict):
                     yield str(notification["method"]), params
+            if end_at is not None and not self._hears_until(end_at):
+                return
             self._read_some(None, limit_seconds=0)
+
+    def _hears_until(self, end_at: float) -> bool:
+        from select import select
+
+        left = end_at - time.monotonic()
+        return left > 0 and bool(select([self._connection], [], [], left)[0])
 
     # -- for who has something else to look after meanwhile -----------------------------------------------
 
@@ -389,7 +406,7 @@ class Client:
         try:
             self._connection.sendall(lines)
         except TimeoutError:
-            raise mute(self.path, self._timeout_seconds or 0) from None
+            raise Mute(self.path, self._timeout_seconds or 0) from None
         except (BrokenPipeError, ConnectionResetError):
             pass  # what the daemon said before it hung up is still there to be read
         return self._last_id, time.monotonic()
@@ -415,7 +432,7 @@ class Client:
         """Read what there is and sort it; return after a second without anything, for the tick."""
         remaining = None if give_up_at is None else give_up_at - time.monotonic()
         if remaining is not None and remaining <= 0:
-            raise mute(self.path, limit_seconds)
+            raise Mute(self.path, limit_seconds)
         if self.tick is not None:
             remaining = _TICK_SECONDS if remaining is None else min(remaining, _TICK_SECONDS)
         self._connection.settimeout(remaining)

@@ -33,6 +33,8 @@ class Following:
         account: only events of this account.
         types: only events of these types.
         since: an id or a time to begin behind; None begins now.
+
+    It ends when --timeout is over, if one was given.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Following:
         self._since = since
         # Where a new connection goes on; this machine's clock is the daemon's.
         self._resume: int | str = since if since is not None else format_time(now())
+        self._end_at = app.end_at()
 
     def subscribe(self) -> None:
         """Begin.
@@ -61,10 +64,10 @@ class Following:
         self._client.event_subscribe(account=self._account, types=self._types, since=self._since)
 
     def events(self) -> Generator[results.Event]:
-        """Yield events, for ever."""
-        while True:
+        """Yield events, for ever or until it is time to end."""
+        while not self._is_over():
             try:
-                for method, params in self._client.notifications():
+                for method, params in self._client.notifications(end_at=self._end_at):
                     if method == "event":
                         event: results.Event = params["event"]
                         self._resume = event["id"]
@@ -75,14 +78,15 @@ class Following:
             except Disconnected:
                 self._client.close()
                 self._app.screen.note("towerd closed the connection; waiting for towerd …")
-                self._connect_again()
-                self._app.screen.note("connected again")
+                if self._connect_again():
+                    self._app.screen.note("connected again")
 
     def _subscribe_anew(self) -> None:
         self._client.event_subscribe(account=self._account, types=self._types, since=self._resume)
 
-    def _connect_again(self) -> None:
-        while True:
+    def _connect_again(self) -> bool:
+        """Try until the daemon is there; tell whether it is, and not the time over."""
+        while not self._is_over():
             try:
                 self._client = self._app.connect()
                 self._subscribe_anew()
@@ -91,4 +95,8 @@ class Following:
                     raise
                 time.sleep(RECONNECT_SECONDS)
             else:
-                return
+                return True
+        return False
+
+    def _is_over(self) -> bool:
+        return self._end_at is not None and time.monotonic() >= self._end_at

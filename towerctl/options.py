@@ -85,12 +85,19 @@ def since_option() -> Callable[[_F], _F]:
     return click.option(
         "--since",
         metavar="TIME|ID",
-        callback=_read_since,
+        callback=_read_moment,
         help="only later ones: an id, a time, or 10m, 2h, 3d",
     )
 
 
-def _read_since(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | str | None:
+def until_option() -> Callable[[_F], _F]:
+    """Add --until: where a list of what happened ends."""
+    return click.option(
+        "--until", metavar="TIME|ID", callback=_read_moment, help="only up to then, or to this id"
+    )
+
+
+def _read_moment(_ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
     if value is None:
         return None
     from towerctl.text import now, parse_since
@@ -99,7 +106,7 @@ def _read_since(_ctx: click.Context, _param: click.Parameter, value: str | None)
         return parse_since(value, at=now())
     except ValueError:
         hint = "an id (4711), how long ago (10m, 2h, 3d), or a time (2026-01-31T12:00:00Z)"
-        raise Failure("usage", f"--since cannot be {value!r}", hint=hint) from None
+        raise Failure("usage", f"{param.opts[0]} cannot be {value!r}", hint=hint) from None
 
 
 def write_options(owner: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -90,13 +90,21 @@ def user_socket(environment: Mapping[str, str]) -> str | None:
     return f"{runtime}/tower/tower.sock" if runtime else None
 
 
-def mute(path: str, timeout_seconds: float) -> Failure:
-    """Return the failure for a daemon that took the request and said nothing."""
-    return Failure(
-        "unreachable",
-        f"towerd at {path} is mute: no answer within {timeout_seconds:g} s",
-        hint=_start_command(path),
-    )
+class Mute(Failure):
+    """The daemon took the request and said nothing within the time.
+
+    Args:
+        path: the socket.
+        timeout_seconds: the time.
+    """
+
+    def __init__(self, path: str, timeout_seconds: float) -> None:
+        super().__init__(
+            "unreachable",
+            f"towerd at {path} is mute: no answer within {timeout_seconds:g} s",
+            hint=_start_command(path),
+        )
+        self.timeout_seconds = timeout_seconds
 
 
 def _named_socket(path: str | None, scope: str | None, environment: Mapping[str, str]) -> str | None:

@@ -53,18 +53,23 @@ class Watch:
         self._asked_at = self._glance.at_seconds
         self._lost_at = self._retry_at = 0.0
         self._has_news = False
+        self._end_at = app.end_at()
 
     def run(self, terminal: Terminal) -> None:
-        """Draw until the person ends it."""
+        """Draw until the person ends it, or --timeout does."""
         due_at = 0.0
         shown: object = None
-        while "q" not in terminal.keys().lower():
+        while "q" not in terminal.keys().lower() and not self._is_over():
             size = self._app.screen.size()
             state = (self._glance, self._client, size)
             if state != shown or time.monotonic() >= due_at:
                 terminal.draw(self._picture(size[1]), size)
                 shown, due_at = state, time.monotonic() + _TICK_SECONDS
+                due_at = due_at if self._end_at is None else min(due_at, self._end_at)
             self._step(due_at, terminal.wake)
+
+    def _is_over(self) -> bool:
+        return self._end_at is not None and time.monotonic() >= self._end_at
 
     def _step(self, due_at: float, wake: Sequence[int]) -> None:
         client = self._client

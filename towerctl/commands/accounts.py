@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +12,10 @@ from towerctl.app import App
 from towerctl.exits import Failure
 from towerctl.options import account_argument, command, complete_accounts
 from towerctl.output import Note, Result
+
+if TYPE_CHECKING:
+    from towerctl import results
+    from towerctl.client import Client
 
 
 @command(
@@ -85,15 +89,16 @@ def add(
             "usage", "--qr and --json both want standard output", hint="towerctl add, then towerctl qr --json"
         )
     client = app.connect()
-    with app.waiting(client, "waiting for the code") if phone is not None else nullcontext():
-        answer = client.account_add(
-            name,
-            display_name=display_name,
-            pair=not no_pair,
-            phone=phone,
-            expect_phone=expect_phone,
-            if_absent=if_absent,
-        )
+    answer = client.account_add(
+        name,
+        display_name=display_name,
+        pair=not no_pair and phone is None,
+        phone=phone,
+        expect_phone=expect_phone,
+        if_absent=if_absent,
+    )
+    if phone is not None and answer["created"] and not no_pair:
+        answer = _with_code(app, client, answer, phone)
     if not show_qr or answer["account"]["state"] not in {"pairing", "unpaired"}:
         return Result(answer, lambda document: views.added(document, phone=phone))
     from towerctl.scan import Picture, show_once
@@ -101,6 +106,24 @@ def add(
     app.screen.render(Result(answer, lambda document: views.added(document)[:1]))
     picture = Picture({"format": "terminal"}, is_drawing=True)
     return show_once(app, client, answer["account"]["id"], picture)
+
+
+def _with_code(app: App, client: Client, added: results.AddResult, phone: str) -> results.AddResult:
+    """Begin pairing by code, as a call of its own: the account is there, whatever comes of the code."""
+    from towerctl.codes import begin_with_code
+
+    name = views.address(added["account"])
+    try:
+        answer = begin_with_code(app, client, name, phone=phone)
+    except Failure as failure:
+        raise Failure(
+            failure.slug,
+            f"{name} was added; {failure.message}",
+            hint=failure.hint,
+            fields=failure.fields,
+            exit_status=failure.exit_status,
+        ) from None
+    return {"created": True, **answer}
 
 
 @command("rename", examples=["towerctl rename shop shop-berlin"])

@@ -8,7 +8,7 @@ import click
 
 from towerctl import views
 from towerctl.app import App
-from towerctl.options import command, complete_accounts, since_option
+from towerctl.options import command, complete_accounts, since_option, until_option
 from towerctl.output import Result
 
 
@@ -21,6 +21,7 @@ from towerctl.output import Result
     ],
 )
 @since_option()
+@until_option()
 @click.option(
     "--account",
     metavar="ACCOUNT",
@@ -38,6 +39,7 @@ def audit(
     app: App,
     *,
     since: int | str | None,
+    until: int | str | None,
     account: str | None,
     actions: Sequence[str],
     limit: int | None,
@@ -47,5 +49,5 @@ def audit(
     Has every command that changes something, every QR handed out, and what the daemon and the phones did by
     themselves.
     """
-    answer = app.connect().audit_list(account=account, actions=actions, since=since, limit=limit)
+    answer = app.connect().audit_list(account=account, actions=actions, since=since, until=until, limit=limit)
     return Result(answer, views.audit_table)

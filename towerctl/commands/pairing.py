@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import click
 
 from towerctl import views
@@ -33,8 +31,12 @@ def pair(app: App, *, account: str | None, phone: str | None, new_phone: bool) -
     expires is replaced by itself, and the same command prints the one that is valid.
     """
     client = app.connect()
-    with app.waiting(client, "waiting for the code") if phone is not None else nullcontext():
-        answer = client.account_pair(account, phone=phone, new_phone=new_phone)
+    if phone is None:
+        answer = client.account_pair(account, new_phone=new_phone)
+    else:
+        from towerctl.codes import begin_with_code
+
+        answer = begin_with_code(app, client, account, phone=phone, new_phone=new_phone)
     return Result(answer, lambda document: views.pairing_begun(document, phone=phone))
 
 

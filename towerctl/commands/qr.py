@@ -75,13 +75,14 @@ def qr(
     bare text). With --follow the file is replaced at each rotation and removed at the end.
     """
     _check_together(app, output=output, follows=follows, keep=keep, mode=mode)
-    chosen = picture_format or _default_format(app, output)
-    is_drawing = output is None and chosen not in BINARY_FORMATS
+    file = None
     if output is not None and output != "-":
+        # Before the format: that it is a directory is said rather than that it has no ending.
         file = ReplacedFile(output, mode=_DEFAULT_MODE if mode is None else mode)
         file.check()
-    else:
-        file = None
+    chosen = picture_format or _default_format(app, output)
+    is_drawing = output is None and chosen not in BINARY_FORMATS
+    if file is None:
         _check_stdout(app, chosen)
     rendering: dict[str, Any] = {"format": chosen, "scale": scale, "border": border, "invert": invert or None}
     picture = Picture(rendering, file=file, is_drawing=is_drawing, keep=keep)

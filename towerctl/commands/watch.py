@@ -27,8 +27,9 @@ _LEAST_INTERVAL_SECONDS = 2.0
     examples=[
         "towerctl watch",
         "towerctl watch --state failed --state reconnecting",
-        "towerctl watch | tee changes.txt",
+        "towerctl watch --timeout 3600 | tee changes.txt",
     ],
+    timeout_help="end after this long (exit 0)  [default: never]",
 )
 @click.option(
     "--state", "states", metavar="STATE", multiple=True, help="only accounts in this state; repeatable"
@@ -43,7 +44,7 @@ _LEAST_INTERVAL_SECONDS = 2.0
 )
 @click.pass_obj
 def watch(app: App, *, states: Sequence[str], interval_seconds: float) -> None:
-    """Show all accounts, live, until q or Ctrl-C.
+    """Show all accounts, live, until q, Ctrl-C or --timeout.
 
     On a terminal a table: state, age of the last sign of life, next retry, QR countdown, health. In a pipe a
     line per account, then a line per change; with --json an event per line.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from tests.unit.towerctl.fake_daemon import (
     pairing_account,
     qr,
 )
-from towerctl.text import format_time, now
 
 OnTerminal = Callable[..., Terminal]
 
@@ -113,40 +111,6 @@ def test_add_if_absent_finds_what_is_there(tower: Tower, daemon: FakeDaemon) -> 
     assert (ran.status, ran.out, ran.err) == (0, "shop: exists (id id-shop), connected\n", "")
     assert tower("add", "shop", "--if-absent", "--qr").out == ran.out
     assert daemon.asked("account.qr") == []
-
-
-@pytest.mark.parametrize("verb", ["add", "pair"])
-@pytest.mark.parametrize("code", ["ABCD-1234", "ABCD1234"])
-def test_a_code_is_printed_with_what_to_do_with_it(
-    tower: Tower, daemon: FakeDaemon, verb: str, code: str
-) -> None:
-    expires_at = format_time(now() + timedelta(seconds=150))
-    answer = {"account": pairing_account(), "code": code, "code_expires_at": expires_at}
-    daemon.prepare(f"account.{verb}", answer | ({"created": True} if verb == "add" else {}))
-    ran = tower(verb, "shop", "--phone", "+491")
-    assert ran.out.splitlines()[1:] == ["code: ABCD-1234"]
-    assert ran.err.splitlines() == [
-        "on the phone: WhatsApp > Linked devices > Link a device > Link with phone number instead, "
-        "then type the code",
-        f"valid until {expires_at} (2m left)",
-        "when it expires a new code is asked for by itself; the current one: towerctl pair shop --phone +491",
-        "next: towerctl wait shop --for connected",
-    ]
-    assert daemon.asked(f"account.{verb}")[0]["phone"] == "+491"
-    assert tower(verb, "shop", "--phone", "+491", "--json").json["code"] == code
-
-
-def test_add_of_what_is_there_says_how_to_get_the_code(tower: Tower, daemon: FakeDaemon) -> None:
-    daemon.prepare("account.add", {"account": pairing_account(), "created": False})
-    ran = tower("add", "shop", "--if-absent", "--phone", "+491")
-    assert ran.err == "next: towerctl pair shop --phone +491\n"
-
-
-def test_waiting_for_a_code_is_shown_on_a_terminal(terminal: OnTerminal, daemon: FakeDaemon) -> None:
-    daemon.prepare("account.pair", error("pairing-timeout", "no pairing code for shop yet", hint="qr"))
-    running = terminal("pair", "shop", "--phone", "+491")
-    assert "waiting for the code …" in running.read_all()
-    assert running.process.returncode == 7
 
 
 def test_add_with_qr_draws_it(tower: Tower, daemon: FakeDaemon) -> None:

@@ -45,6 +45,51 @@ def test_what_is_asked_for(tower: Tower, daemon: FakeDaemon) -> None:
     assert "10m, 2h, 3d" in ran.err
 
 
+def test_until_is_what_since_is(tower: Tower, daemon: FakeDaemon) -> None:
+    daemon.prepare("event.list", {"events": []})
+    daemon.prepare("audit.list", {"audits": []})
+    for command, method in (("events", "event.list"), ("audit", "audit.list")):
+        tower(command, "--since", "7", "--until", "9")
+        tower(command, "--until", "2026-01-01T00:00:00Z")
+        assert [(one.get("since"), one["until"]) for one in daemon.asked(method)] == [
+            (7, 9),
+            (None, "2026-01-01T00:00:00.000Z"),
+        ]
+        failure = tower(command, "--until", "tomorrow", "--json").error
+        assert (failure["exit"], failure["message"]) == (2, "--until cannot be 'tomorrow'")
+    failure = tower("events", "--follow", "--until", "9", "--json").error
+    assert (failure["exit"], failure["hint"]) == (2, "--timeout SECONDS ends --follow")
+
+
+@pytest.mark.parametrize("command", [["events", "--follow"], ["watch"]])
+def test_a_time_limit_ends_what_goes_on(tower: Tower, daemon: FakeDaemon, command: list[str]) -> None:
+    def subscribe(connection: Connection, _: object) -> dict[str, Any]:
+        connection.notify(event(1, "account.added"))
+        return {"subscription": "s1"}
+
+    daemon.prepare("event.subscribe", subscribe)
+    ran = tower(*command, "--json", "--timeout", "0.5")
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.json == event(1, "account.added")
+
+
+def test_a_time_limit_ends_it_also_while_the_daemon_is_away(
+    daemon: FakeDaemon, command: Callable[..., list[str]]
+) -> None:
+    daemon.prepare("event.subscribe", {"subscription": "s1"})
+    with subprocess.Popen(
+        command("events", "--follow", "--timeout", "3"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        daemon.wait_for_answer("event.subscribe")
+        daemon.close()
+        out, err = running.communicate(timeout=DEADLINE_SECONDS)
+    assert (running.returncode, out) == (0, "")
+    assert err == "towerd closed the connection; waiting for towerd …\n"
+
+
 def test_all_pages_are_fetched(tower: Tower, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events_command, "_PAGE", 3)
 

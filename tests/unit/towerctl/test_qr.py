@@ -183,6 +183,12 @@ def test_the_mode_is_as_asked(tower: Tower, daemon: FakeDaemon, tmp_path: Path) 
         assert int(mode, 8) == stat.S_IMODE(path.stat().st_mode)
 
 
+def test_a_directory_is_said_to_be_one(tower: Tower, daemon: FakeDaemon, tmp_path: Path) -> None:
+    ran = tower("qr", "-o", str(tmp_path))
+    assert (ran.status, ran.err) == (1, f"towerctl: cannot write {tmp_path}: it is a directory\n")
+    assert daemon.requests == []
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

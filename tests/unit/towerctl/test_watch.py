@@ -136,6 +136,13 @@ def test_signals_leave_the_terminal_as_it_was(
     assert running.is_as_found()
 
 
+def test_a_time_limit_ends_it(fleet: FakeDaemon, shell: Callable[..., Shell]) -> None:
+    running = shell("watch", "--timeout", "1")
+    running.read_until(lambda seen: "q ends" in seen)
+    assert running.wait() == 0
+    assert running.is_as_found()
+
+
 def test_ctrl_c_as_typed_ends_it(fleet: FakeDaemon, command: Callable[..., list[str]]) -> None:
     # Its own session with this terminal as the controlling one, as under a shell.
     script = (
