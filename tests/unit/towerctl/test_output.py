@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import threading
 from collections.abc import Callable
 
 import pytest
 
 from tests.unit.towerctl.conftest import Terminal, Tower
-from tests.unit.towerctl.fake_daemon import FakeDaemon, Silence, account, accounts, error, pairing_account
+from tests.unit.towerctl.fake_daemon import (
+    DEADLINE_SECONDS,
+    FakeDaemon,
+    account,
+    accounts,
+    error,
+    pairing_account,
+)
 from towerctl.output import dump_json
 
 OnTerminal = Callable[..., Terminal]
@@ -114,15 +122,18 @@ def test_json_is_indented_for_a_person_only(terminal: OnTerminal, tower: Tower, 
 
 
 def test_waiting_shows_seconds_on_a_terminal_and_cleans_up(terminal: OnTerminal, daemon: FakeDaemon) -> None:
-    def silent(*_: object) -> None:
-        raise Silence
+    is_time = threading.Event()
 
-    daemon.prepare("account.wait", silent)
+    def late(*_: object) -> None:
+        is_time.wait(DEADLINE_SECONDS)
+        raise error("account-not-found", "no account shop")
+
+    daemon.prepare("account.wait", late)
     running = terminal("wait", "shop", "--for", "connected")
     running.read_until("waiting for connected … 1 s")
-    daemon.connections[0].hang_up()
+    is_time.set()
     screen = running.read_all()
-    assert "\r\x1b[Ktowerctl: towerd at" in screen
+    assert "\r\x1b[Ktowerctl: no account shop" in screen
     assert running.process.returncode == 3
 
 
