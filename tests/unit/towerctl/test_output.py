@@ -134,7 +134,7 @@ def test_waiting_shows_seconds_on_a_terminal_and_cleans_up(terminal: OnTerminal,
     is_time.set()
     screen = running.read_all()
     assert "\r\x1b[Ktowerctl: no account shop" in screen
-    assert running.process.returncode == 3
+    assert running.process.returncode == 5
 
 
 def test_waiting_is_silent_in_a_pipe(process: Tower, daemon: FakeDaemon) -> None:
