@@ -46,6 +46,15 @@ def newer_package(place: Path) -> Path:
 
 
 @pytest.fixture
+def server(package: Path) -> Iterator[Machine]:
+    """Return a machine that has booted with the service of the package."""
+    with Machine(BINDS) as booted:
+        packages.unpack(package, booted.root)
+        booted.boot()
+        yield booted
+
+
+@pytest.fixture
 def machine(place: Path) -> Iterator[Machine]:
     """Return a machine that has booted and sees the packages."""
     with Machine(BINDS | {PLACE: place}) as booted:

@@ -191,7 +191,7 @@ class Machine:
         environment = [
             "env",
             "--ignore-environment",
-            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG=C.UTF-8",
             "HOME=/root",
         ]

@@ -41,6 +41,11 @@ def _said_by(*command: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
+def gather_wheels() -> None:
+    """Gather what `make install` needs, so that a machine without a network finds it there."""
+    subprocess.run(["make", "--silent", "build/wheels/complete"], cwd=CHECKOUT, check=True)
+
+
 def build(checkout: Path = CHECKOUT) -> Path:
     """Build the package of a checkout and return it."""
     done = subprocess.run(
@@ -60,6 +65,16 @@ def build_newer(directory: Path) -> Path:
         assert count == 1, name
         file.write_text(text)
     return build(copy)
+
+
+def unpack(package: Path, root: Path) -> None:
+    """Put a package into a machine that has not booted, much as dpkg would, and faster."""
+    for command in (
+        ("dpkg-deb", "--extract", package, root),
+        ("systemd-sysusers", f"--root={root}", root / "usr/lib/sysusers.d/tower.conf"),
+        ("systemctl", f"--root={root}", "--quiet", "enable", "towerd.socket", "towerd.service"),
+    ):
+        subprocess.run(command, check=True, capture_output=True)
 
 
 def _a_version_ahead(found: re.Match[str]) -> str:

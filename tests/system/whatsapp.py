@@ -50,6 +50,14 @@ class WhatsApp:
         machine.run("systemctl", "enable", "--now", "whatsapp.service")
         self._lead_towerd_here()
 
+    def link(self, name: str, phone: str) -> None:
+        """Add an account, have its QR scanned, and return when it is connected."""
+        picture = f"/root/{name}.png"
+        self._machine.run("towerctl", "add", name)
+        self._machine.run("towerctl", "qr", name, "-o", picture)
+        self.scan(picture, phone)
+        self._machine.run("towerctl", "wait", name, "--for", "connected", "--timeout", "60")
+
     def scan(self, image: str, phone: str) -> dict[str, Any]:
         """Scan the QR in a picture that lies in the machine."""
         return dict(self._do("scan", "--image", image, "--phone", phone))
