@@ -1,108 +1,53 @@
-"""The typed client: one method per RPC, over a blocking socket.
+"""The typed client: one method per RPC.
 
-The one rule: an answer is returned as the daemon sent it, an error becomes a `Failure`, and no call waits
-longer than its time limit. Standard library only, and little of it: this is on the path of every command.
+The one rule: a method here decides the names and the time limit of a call, and nothing else.
 """
 
 from __future__ import annotations
 
-import json
-import socket
-import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from towerctl.exits import Failure, from_wire
-from towerctl.sockets import Mute
-from towerd.protocol.version import API_MAJOR
+from towerctl.connection import NOTHING, Connection
 
 if TYPE_CHECKING:
     from towerctl import results
 
-# How many requests `call_each` keeps on their way; towerd answers `too-busy` well above this.
-_WINDOW = 8
-_TICK_SECONDS = 1.0
-_CHUNK_BYTES = 1 << 18
 _GRACE_SECONDS = 10.0
 """Added to a time limit that the daemon keeps, before the daemon itself is called mute."""
 
-_VERSION_REQUEST_ID = 0
-_NOTHING: Mapping[str, Any] = {}
 
-
-class Disconnected(Failure):
-    """The daemon closed the connection: it ended, or it dropped us."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(
-            "unreachable",
-            f"towerd at {path} closed the connection before it answered",
-            hint="see why: systemctl status towerd",
-        )
-
-
-class Client:
-    """A connection to towerd.
-
-    Args:
-        connection: a connected socket; the client closes it.
-        path: where it is connected to, for messages.
-        timeout_seconds: limit for a call that names none; None waits for ever.
-        warn: told once when the daemon speaks another major version of the API.
-        trace: told about every answer: method and time, never its content.
-        tick: called every second that an answer is waited for.
-    """
-
-    def __init__(
-        self,
-        connection: socket.socket,
-        *,
-        path: str,
-        timeout_seconds: float | None,
-        warn: Callable[[str], None] = lambda text: None,
-        trace: Callable[[str], None] = lambda text: None,
-    ) -> None:
-        self.path = path
-        self.tick: Callable[[], None] | None = None
-        self._connection = connection
-        self._timeout_seconds = timeout_seconds
-        self._warn = warn
-        self._trace = trace
-        self._buffer = bytearray()
-        self._answers: dict[int, Mapping[str, Any]] = {}
-        self._notifications: deque[Mapping[str, Any]] = deque()
-        self._last_id = _VERSION_REQUEST_ID
-
-    def close(self) -> None:
-        """Close the connection; the daemon drops its subscriptions."""
-        self._connection.close()
-
-    # -- one method per RPC -------------------------------------------------------------------------------
+class Client(Connection):
+    """A connection to towerd with a method for each of its own."""
 
     def daemon_version(self) -> results.VersionResult:
         """Ask what runs."""
-        answer: results.VersionResult = self._ask("daemon.version", _NOTHING)
+        answer: results.VersionResult = self.ask("daemon.version", NOTHING)
         return answer
 
     def daemon_status(self) -> results.StatusResult:
         """Ask how the daemon is."""
-        answer: results.StatusResult = self._ask("daemon.status", _NOTHING)
+        answer: results.StatusResult = self.ask("daemon.status", NOTHING)
         return answer
 
     def daemon_release(self) -> results.StatusResult:
         """Let accounts that the fleet breaker holds go on."""
-        answer: results.StatusResult = self._ask("daemon.release", _NOTHING)
+        answer: results.StatusResult = self.ask("daemon.release", NOTHING)
         return answer
 
     def daemon_config(self) -> results.ConfigResult:
         """Ask for the configuration that runs."""
-        answer: results.ConfigResult = self._ask("daemon.config", _NOTHING)
+        answer: results.ConfigResult = self.ask("daemon.config", NOTHING)
         return answer
 
     def daemon_reload(self) -> results.ReloadResult:
         """Let the daemon take over its configuration files."""
-        answer: results.ReloadResult = self._ask("daemon.reload", _NOTHING)
+        answer: results.ReloadResult = self.ask("daemon.reload", NOTHING)
+        return answer
+
+    def notify_test(self) -> results.NotifyResult:
+        """Send a test message by every channel that tells people of incidents."""
+        answer: results.NotifyResult = self.ask("notify.test", NOTHING)
         return answer
 
     def audit_list(
@@ -115,7 +60,7 @@ class Client:
         limit: int | None = None,
     ) -> results.AuditResult:
         """List who did what, the last rows, oldest first."""
-        answer: results.AuditResult = self._ask(
+        answer: results.AuditResult = self.ask(
             "audit.list",
             {
                 "account": account,
@@ -129,14 +74,12 @@ class Client:
 
     def account_list(self, *, states: Sequence[str] | None = None) -> results.AccountsResult:
         """List accounts in order of creation."""
-        answer: results.AccountsResult = self._ask(
-            "account.list", {"state": list(states) if states else None}
-        )
+        answer: results.AccountsResult = self.ask("account.list", {"state": list(states) if states else None})
         return answer
 
     def account_get(self, account: str | None) -> results.AccountHistoryResult:
         """Get one account with its last transitions."""
-        answer: results.AccountHistoryResult = self._ask("account.get", {"account": account})
+        answer: results.AccountHistoryResult = self.ask("account.get", {"account": account})
         return answer
 
     def account_add(
@@ -150,7 +93,7 @@ class Client:
         if_absent: bool = False,
     ) -> results.AddResult:
         """Add an account."""
-        answer: results.AddResult = self._ask(
+        answer: results.AddResult = self.ask(
             "account.add",
             {
                 "name": name,
@@ -167,7 +110,7 @@ class Client:
         self, account: str | None, *, name: str | None = None, primary: bool = False
     ) -> results.AccountResult:
         """Give an account another name, or make it its owner's primary one."""
-        answer: results.AccountResult = self._ask(
+        answer: results.AccountResult = self.ask(
             "account.set", {"account": account, "name": name, "primary": primary or None}
         )
         return answer
@@ -176,7 +119,7 @@ class Client:
         self, account: str | None, *, phone: str | None = None, new_phone: bool = False
     ) -> results.PairResult:
         """Begin a new pairing attempt."""
-        answer: results.PairResult = self._ask(
+        answer: results.PairResult = self.ask(
             "account.pair", {"account": account, "phone": phone, "new_phone": new_phone or None}
         )
         return answer
@@ -197,7 +140,7 @@ class Client:
             newer_than: id of the QR seen last; the answer waits for another.
             rendering: format, scale, border, invert, where not the daemon's defaults.
         """
-        answer: results.QrResult = self._ask(
+        answer: results.QrResult = self.ask(
             "account.qr",
             {
                 "account": account,
@@ -212,19 +155,19 @@ class Client:
 
     def account_logout(self, account: str) -> results.LogoutResult:
         """Log out at WhatsApp and keep the account."""
-        answer: results.LogoutResult = self._ask("account.logout", {"account": account})
+        answer: results.LogoutResult = self.ask("account.logout", {"account": account})
         return answer
 
     def account_unpair(self, account: str) -> results.AccountResult:
         """Forget the linked device here."""
-        answer: results.AccountResult = self._ask("account.unpair", {"account": account})
+        answer: results.AccountResult = self.ask("account.unpair", {"account": account})
         return answer
 
     def account_remove(
         self, account: str, *, require_logout: bool = False, if_present: bool = False
     ) -> results.RemoveResult:
         """Log out and delete the account."""
-        answer: results.RemoveResult = self._ask(
+        answer: results.RemoveResult = self.ask(
             "account.remove",
             {"account": account, "require_logout": require_logout or None, "if_present": if_present or None},
         )
@@ -234,7 +177,7 @@ class Client:
         self, account: str | None, states: Sequence[str], *, timeout_seconds: float
     ) -> results.WaitResult:
         """Wait until the account is in one of the states; a timeout of 0 means for ever."""
-        answer: results.WaitResult = self._ask(
+        answer: results.WaitResult = self.ask(
             "account.wait",
             {"account": account, "states": list(states), "timeout_seconds": timeout_seconds},
             within_seconds=timeout_seconds + _GRACE_SECONDS if timeout_seconds else 0,
@@ -250,7 +193,7 @@ class Client:
         limit: int | None = None,
     ) -> results.MessagesResult:
         """List an account's messages, oldest first."""
-        answer: results.MessagesResult = self._ask(
+        answer: results.MessagesResult = self.ask(
             "message.list", {"account": account, "chat": chat, "since": since, "limit": limit}
         )
         return answer
@@ -265,7 +208,7 @@ class Client:
         limit: int | None = None,
     ) -> results.EventsResult:
         """List past events, oldest first."""
-        answer: results.EventsResult = self._ask(
+        answer: results.EventsResult = self.ask(
             "event.list",
             {
                 "account": account,
@@ -285,214 +228,7 @@ class Client:
         since: int | str | None = None,
     ) -> results.SubscribeResult:
         """Ask for events as they happen; `notifications` has them."""
-        answer: results.SubscribeResult = self._ask(
+        answer: results.SubscribeResult = self.ask(
             "event.subscribe", {"account": account, "types": list(types) if types else None, "since": since}
         )
         return answer
-
-    def notifications(self, *, end_at: float | None = None) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """Yield method and parameters of every notification, for ever or to a moment of the monotonic clock.
-
-        Raises:
-            Disconnected: the daemon closed the connection.
-        """
-        while True:
-            while self._notifications:
-                notification = self._notifications.popleft()
-                params = notification.get("params")
-                if isinstance(params, dict):
-                    yield str(notification["method"]), params
-            if end_at is not None and not self._hears_until(end_at):
-                return
-            self._read_some(None, limit_seconds=0)
-
-    def _hears_until(self, end_at: float) -> bool:
-        from select import select
-
-        left = end_at - time.monotonic()
-        return left > 0 and bool(select([self._connection], [], [], left)[0])
-
-    # -- for who has something else to look after meanwhile -----------------------------------------------
-
-    def begin(self, method: str, params: Mapping[str, Any] = _NOTHING) -> int:
-        """Send a request and return its number, for `take`."""
-        request_id, _ = self._send(method, params)
-        return request_id
-
-    def take(self, request_id: int) -> Any | None:
-        """Return the result of a request that was begun, None while it has not come.
-
-        Raises:
-            Failure: the daemon answered with an error, or with what is not an answer.
-        """
-        answer = self._answers.pop(request_id, None)
-        return None if answer is None else self._result_in(answer)
-
-    def listen(self, within_seconds: float, *, wake: Sequence[int] = ()) -> list[Mapping[str, Any]]:
-        """Wait for a while until the daemon says something; return the notifications that have come.
-
-        Args:
-            within_seconds: how long.
-            wake: descriptors; when there is something to read from one, the wait is over too.
-
-        Raises:
-            Disconnected: the daemon closed the connection.
-        """
-        from select import select
-
-        daemon = self._connection.fileno()
-        readable, _, _ = select([daemon, *wake], [], [], within_seconds)
-        if daemon in readable:
-            self._read_some(None, limit_seconds=0)
-        came = list(self._notifications)
-        self._notifications.clear()
-        return came
-
-    # -- JSON-RPC -----------------------------------------------------------------------------------------
-
-    def call(
-        self, method: str, params: Mapping[str, Any] = _NOTHING, *, within_seconds: float | None = None
-    ) -> Any:
-        """Call a method and return its result.
-
-        Args:
-            method: its name.
-            params: by name.
-            within_seconds: a limit other than the client's; 0 waits for ever.
-
-        Raises:
-            Failure: the daemon answered with an error, not at all, or with what is not an answer.
-        """
-        request_id, sent_at = self._send(method, params)
-        return self._result(request_id, sent_at, method, within_seconds)
-
-    def _ask(self, method: str, params: Mapping[str, Any], within_seconds: float | None = None) -> Any:
-        """Call a method with those parameters that are not None."""
-        given = {name: value for name, value in params.items() if value is not None}
-        return self.call(method, given, within_seconds=within_seconds)
-
-    def call_each(
-        self, method: str, all_params: Sequence[Mapping[str, Any]]
-    ) -> Iterator[Mapping[str, Any] | Failure]:
-        """Call a method once for each set of parameters, several at a time; yield in the order given.
-
-        A failure is yielded, not raised: one account does not keep another from its turn. When the connection
-        is lost, it is yielded for all that are left.
-        """
-        under_way: deque[tuple[int, float]] = deque()
-        sent = 0
-        lost: Failure | None = None
-        for _ in all_params:
-            while lost is None and sent < len(all_params) and len(under_way) < _WINDOW:
-                under_way.append(self._send(method, all_params[sent]))
-                sent += 1
-            try:
-                if lost is not None:
-                    raise lost
-                yield self._result(*under_way.popleft(), method, None)
-            except Failure as failure:
-                if isinstance(failure, Disconnected) or failure.slug == "bad-answer":
-                    lost = failure
-                yield failure
-
-    def _send(self, method: str, params: Mapping[str, Any]) -> tuple[int, float]:
-        lines = b""
-        if self._last_id == _VERSION_REQUEST_ID:
-            # Rides along with the first request, so that knowing the daemon's API costs no round trip.
-            lines = _request_line(_VERSION_REQUEST_ID, "daemon.version", {})
-        self._last_id += 1
-        lines += _request_line(self._last_id, method, params)
-        self._connection.settimeout(self._timeout_seconds)
-        try:
-            self._connection.sendall(lines)
-        except TimeoutError:
-            raise Mute(self.path, self._timeout_seconds or 0) from None
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # what the daemon said before it hung up is still there to be read
-        return self._last_id, time.monotonic()
-
-    def _result(self, request_id: int, sent_at: float, method: str, within_seconds: float | None) -> Any:
-        limit = self._timeout_seconds if within_seconds is None else within_seconds
-        while request_id not in self._answers:
-            self._read_some(sent_at + limit if limit else None, limit_seconds=limit or 0)
-        answer = self._answers.pop(request_id)
-        self._trace(f"{method}: {(time.monotonic() - sent_at) * 1000:.1f} ms")
-        return self._result_in(answer)
-
-    def _result_in(self, answer: Mapping[str, Any]) -> Any:
-        error = answer.get("error")
-        if isinstance(error, dict):
-            raise from_wire(error)
-        result = answer.get("result")
-        if not isinstance(result, dict):
-            raise self._bad_answer()
-        return result
-
-    def _read_some(self, give_up_at: float | None, *, limit_seconds: float) -> None:
-        """Read what there is and sort it; return after a second without anything, for the tick."""
-        remaining = None if give_up_at is None else give_up_at - time.monotonic()
-        if remaining is not None and remaining <= 0:
-            raise Mute(self.path, limit_seconds)
-        if self.tick is not None:
-            remaining = _TICK_SECONDS if remaining is None else min(remaining, _TICK_SECONDS)
-        self._connection.settimeout(remaining)
-        try:
-            chunk = self._connection.recv(_CHUNK_BYTES)
-        except TimeoutError:
-            if self.tick is not None:
-                self.tick()
-            return
-        except ConnectionResetError:
-            chunk = b""
-        if not chunk:
-            raise Disconnected(self.path)
-        self._buffer += chunk
-        if b"\n" not in chunk:
-            return
-        *lines, rest = self._buffer.split(b"\n")
-        self._buffer = rest
-        for line in lines:
-            self._sort(line)
-
-    def _sort(self, line: bytes | bytearray) -> None:
-        try:
-            message = json.loads(line)
-        except ValueError:
-            raise self._bad_answer() from None
-        if not isinstance(message, dict):
-            raise self._bad_answer()
-        if "method" in message:
-            self._notifications.append(message)
-        elif message.get("id") == _VERSION_REQUEST_ID:
-            self._check_version(message)
-        elif isinstance(message.get("id"), int):
-            self._answers[message["id"]] = message
-        elif isinstance(message.get("error"), dict):
-            # Without an id: the daemon could not even read the request.
-            raise from_wire(message["error"])
-        else:
-            raise self._bad_answer()
-
-    def _check_version(self, answer: Mapping[str, Any]) -> None:
-        try:
-            major = answer["result"]["api"]["major"]
-        except (KeyError, TypeError):
-            return
-        if major != API_MAJOR:
-            older = "towerctl" if major > API_MAJOR else "towerd"
-            self._warn(f"towerd speaks API {major}, this towerctl API {API_MAJOR}; update {older}")
-
-    def _bad_answer(self) -> Failure:
-        return Failure(
-            "bad-answer",
-            f"what answers at {self.path} does not speak the protocol of towerd",
-            hint="is this the socket of towerd?",
-        )
-
-
-def _request_line(request_id: int, method: str, params: Mapping[str, Any]) -> bytes:
-    request = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
-    try:
-        return json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-    except UnicodeEncodeError:
-        raise Failure("usage", "an argument is not valid UTF-8") from None

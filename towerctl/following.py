@@ -10,7 +10,7 @@ import time
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
-from towerctl.client import Disconnected
+from towerctl.connection import Disconnected
 from towerctl.exits import Failure
 from towerctl.text import format_time, now
 

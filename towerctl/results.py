@@ -254,6 +254,19 @@ class ReloadResult(TypedDict):
     changed: list[Change]
 
 
+class NotifyChannel(TypedDict):
+    """A way to tell people of incidents."""
+
+    name: str
+    program: str
+
+
+class NotifyResult(TypedDict):
+    """The channels that took the message."""
+
+    channels: list[NotifyChannel]
+
+
 class AccountResult(TypedDict):
     """One account."""
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from towerctl.client import Disconnected
+from towerctl.connection import Disconnected
 from towerctl.exits import Failure
 
 if TYPE_CHECKING:

@@ -333,6 +333,11 @@ def released(fleet: results.FleetStatus) -> list[Block]:
     return [Line(f"released: {canary}{held} on (held because of {fleet['cause']})")]
 
 
+def tested(answer: results.NotifyResult) -> list[Block]:
+    """`notify --test`: who took the message."""
+    return [Line(f"{way['name']}: {way['program']} took the message") for way in answer["channels"]]
+
+
 def fleet_words(fleet: results.FleetStatus) -> str:
     """Return why accounts are held, how many, and who tries for them."""
     waits = "1 account waits" if fleet["held"] == 1 else f"{fleet['held']} accounts wait"

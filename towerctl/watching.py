@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from select import select
 from typing import TYPE_CHECKING, Any
 
-from towerctl.client import Disconnected
+from towerctl.connection import Disconnected
 from towerctl.dashboard import WATCHED_TYPES, Glance, picture
 from towerctl.exits import Failure
 from towerctl.following import GONE, RECONNECT_SECONDS

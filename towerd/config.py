@@ -15,10 +15,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from towerd.wording import choices_of, in_words
+from towerd.wording import RECIPIENT, choices_of, in_words
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+Word = Annotated[str, msgspec.Meta(min_length=1)]
+Recipient = Annotated[str, msgspec.Meta(pattern=RECIPIENT)]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,6 +192,30 @@ class MessagesConfig(Section, frozen=True, kw_only=True):
     zone: str = ""
 
 
+class NotifyConfig(Section, frozen=True, kw_only=True):
+    """`[notify]`.
+
+    Attributes:
+        command: program and arguments that are run for each message.
+        mail_to: who gets each message by mail.
+        sendmail: what takes a mail.
+        well_seconds: an incident is over when all has been well for so long.
+        burst: so many messages may go one after the other.
+        refill_seconds: after these, one more for each time that this has passed.
+        deadline_seconds: how long the program may take.
+        retry_seconds: delay before a message that failed is tried again; doubled up to an hour.
+    """
+
+    command: list[Word] = []
+    mail_to: list[Recipient] = []
+    sendmail: Word = "/usr/sbin/sendmail"
+    well_seconds: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 60.0
+    burst: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 5
+    refill_seconds: Seconds = 300.0
+    deadline_seconds: Seconds = 30.0
+    retry_seconds: Seconds = 10.0
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 
@@ -203,6 +229,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     access: AccessConfig = AccessConfig()
     config: FilesConfig = FilesConfig()
     messages: MessagesConfig = MessagesConfig()
+    notify: NotifyConfig = NotifyConfig()
 
 
 NEEDS_RESTART: dict[str, str] = {

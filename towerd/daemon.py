@@ -34,7 +34,9 @@ from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.configuration import Configuration
 from towerd.events import EventStream
-from towerd.paths import Paths
+from towerd.incidents import Incidents, Outlook, outlook
+from towerd.notify import Notifier, Programs, wanted
+from towerd.paths import Paths, shared_environment
 from towerd.protocol.errors import TowerError
 from towerd.reload import Reload
 from towerd.rpc.call import Services
@@ -203,12 +205,21 @@ class Daemon:
         watch = Watch(
             files=[configuration.path], directories=configuration.directories, on_change=reload.look
         )
+
+        def look() -> Outlook:
+            blindness = [watch.problem] if watch.problem else []
+            problems = [*self._problems, *access.unknown, *blindness]
+            return outlook(supervisor, fleet, ledger, configuration, problems)
+
+        incidents, notifier = self._watch_over(ledger, look)
+        await incidents.load()
         services = Services(
             supervisor=supervisor,
             access=access,
             ledger=ledger,
             auditor=auditor,
             fleet=fleet,
+            notifier=notifier,
             events=events,
             clock=self._clock,
             settings=self._settings,
@@ -232,6 +243,8 @@ class Daemon:
             asyncio.create_task(self._obey_hangups(reload), name="SIGHUP"),
             asyncio.create_task(access.watch(), name="access"),
             asyncio.create_task(watch.run(), name="watch"),
+            asyncio.create_task(incidents.run(), name="incidents"),
+            asyncio.create_task(notifier.run(), name="notifier"),
         ]
         try:
             await self._stopping.wait()
@@ -243,6 +256,26 @@ class Daemon:
                 task.cancel()
             await self._close(server, supervisor)
             remove_socket()
+
+    def _watch_over(self, ledger: Ledger, look: Callable[[], Outlook]) -> tuple[Incidents, Notifier]:
+        """Return who sees what needs a human, and who tells people."""
+        environment = shared_environment() | {"TOWER_SOCKET": str(self._paths.socket)}
+        ways = Programs(self._settings, environment).channels(self._clock)
+        incidents = Incidents(
+            look,
+            ledger=ledger,
+            clock=self._clock,
+            well_seconds=lambda: self._settings.current.notify.well_seconds,
+            channels=lambda: [way.name for way in wanted(ways)],
+        )
+        notifier = Notifier(
+            ways,
+            incidents,
+            ledger=ledger,
+            clock=self._clock,
+            retry_seconds=lambda: self._settings.current.notify.retry_seconds,
+        )
+        return incidents, notifier
 
     def _listening(self) -> tuple[socket.socket, Callable[[], None]]:
         """Return the listening socket, systemd's or our own, and what removes it at the end."""

@@ -92,6 +92,19 @@ def find_paths(
     return paths
 
 
+# What a program of somebody else's may know of our environment; the rest is ours and our workers'.
+_SHARED_VARIABLES = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ"),
+    *("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+
+
+def shared_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return what programs that the daemon runs for others may know of its environment."""
+    return {name: environment[name] for name in _SHARED_VARIABLES if name in environment}
+
+
 def _socket(environment: Mapping[str, str], is_service: bool) -> Path:  # noqa: FBT001
     if is_service:
         return SYSTEM_SOCKET

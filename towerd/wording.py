@@ -23,6 +23,10 @@ _BOUND = re.compile(r"Expected `(\w+)` (>=|<=|>|<) ([\d.]+)")
 _LENGTH = re.compile(r"Expected `(str|array)` of length (>=|<=) (\d+)")
 _MISMATCH = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
 _ENUM = re.compile(r"Invalid enum value '?(.*?)'?$")
+RECIPIENT = r"^[^\s-]\S*\Z"
+_SHAPES = {RECIPIENT: "must be an address: no spaces, and no - at its beginning"}
+"""Patterns that are asked for somewhere, and what they mean."""
+_PATTERN = re.compile(r"Expected `str` matching regex '(.*)'$")
 _LONGEST_QUOTED = 100
 _SIGNS = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 
@@ -46,6 +50,8 @@ def in_words(error: str, *, choices: tuple[str, ...] = ()) -> str:
         expected, got = found.groups()
         kinds = [_TYPES.get(kind, kind) for kind in expected.split(" | ") if kind != "null"]
         return f"must be {' or '.join(kinds)}, not {_TYPES.get(got, got)}"
+    if found := _PATTERN.fullmatch(text):
+        return _SHAPES.get(found[1].replace("\\\\", "\\"), text)
     if found := _ENUM.fullmatch(text):
         known = f"; known are {', '.join(choices)}" if choices else ""
         return f"{found[1][:_LONGEST_QUOTED]} is none of the values there are{known}"

@@ -25,6 +25,7 @@ COMMANDS = {
     "release": "daemon:release",
     "config": "configuration:config",
     "reload": "configuration:reload",
+    "notify": "notify:notify",
     "version": "daemon:version",
     "rpc": "daemon:rpc",
     "completion": "completion:completion",

@@ -20,6 +20,7 @@ from towerd.accounts.records import (
     Batch,
     EventDraft,
     EventRecord,
+    IncidentRecord,
     TransitionRecord,
 )
 from towerd.accounts.registry import Registry
@@ -55,6 +56,7 @@ class Ledger:
         self._transitions: list[TransitionRecord] = []
         self._events: list[EventDraft] = []
         self._audits: list[AuditRecord] = []
+        self._incidents: dict[str, IncidentRecord] = {}
         self._posted = 0
         self._durable = 0
         self._wake = asyncio.Event()
@@ -120,8 +122,9 @@ class Ledger:
         transition: TransitionRecord | None = None,
         events: Sequence[EventDraft] = (),
         audit: AuditRecord | None = None,
+        incident: IncidentRecord | None = None,
     ) -> None:
-        """Write behind: the account as it is now, a transition, events, an audit row."""
+        """Write behind: the account as it is now, a transition, events, an audit row, an incident."""
         if record is not None:
             self._accounts[record.id] = record
         if transition is not None:
@@ -129,6 +132,8 @@ class Ledger:
         self._events.extend(events)
         if audit is not None:
             self._audits.append(audit)
+        if incident is not None:
+            self._incidents[incident.id] = incident
         self._posted += 1
         self._wake.set()
 
@@ -161,8 +166,10 @@ class Ledger:
                 transitions=self._transitions,
                 events=self._events,
                 audits=self._audits,
+                incidents=list(self._incidents.values()),
             )
             self._accounts, self._transitions, self._events, self._audits = {}, [], [], []
+            self._incidents = {}
 
             def work(batch: Batch = batch) -> None:
                 written = self._registry.write_behind(batch)
@@ -195,6 +202,7 @@ class Ledger:
         self._transitions = batch.transitions + self._transitions
         self._events = batch.events + self._events
         self._audits = batch.audits + self._audits
+        self._incidents = {one.id: one for one in batch.incidents} | self._incidents
         lost = len(self._events) - _MAX_UNWRITTEN_EVENTS
         if lost > 0:
             log.error("%d events are lost: the account database has been unwritable for too long", lost)

@@ -135,3 +135,21 @@ class Traffic(Table):
         """One row for each account and day."""
 
         primary_key = CompositeKey("account_id", "day")
+
+
+class Incident(Table):
+    """What needs a human; columns as in `records.IncidentRecord`."""
+
+    id = TextField(primary_key=True)
+    subject = TextField()
+    kind = TextField()
+    line = TextField()
+    action = TextField(null=True)
+    account_id = TextField(null=True)
+    account_name = TextField(null=True)
+    owner_uid = IntegerField(null=True)
+    opened_at = FloatField()
+    closed_at = FloatField(null=True)
+    outcome = TextField(null=True)
+    told = TextField()
+    is_settled = BooleanField()

@@ -135,13 +135,43 @@ class AuditRecord(msgspec.Struct, frozen=True, kw_only=True):
     id: int = 0
 
 
+class IncidentRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that needs a human. Times are seconds since the epoch.
+
+    Attributes:
+        subject: what it is about: an account's id, or a part of the daemon; one incident at a time for each.
+        kind: a slug; it may change while the incident is open.
+        outcome: how the subject stood at the end.
+        told: what each channel has delivered: the kinds, and `closed` for the end.
+        is_settled: it is over and everybody was told.
+    """
+
+    id: str
+    subject: str
+    kind: str
+    line: str
+    action: str | None
+    account_id: str | None = None
+    account_name: str | None = None
+    owner_uid: int | None = None
+    opened_at: float
+    closed_at: float | None = None
+    outcome: str | None = None
+    told: dict[str, list[str]] = {}
+    is_settled: bool = False
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """What one transaction writes behind: the actual columns of accounts, transitions, events, audit rows."""
+    """What one transaction writes behind.
+
+    The actual columns of accounts, transitions, events, audit rows, incidents.
+    """
 
     accounts: list[AccountRecord]
     transitions: list[TransitionRecord]
     events: list[EventDraft]
     audits: list[AuditRecord] = []
+    incidents: list[IncidentRecord] = []
 
 
 class MessageRecord(msgspec.Struct, frozen=True, kw_only=True):

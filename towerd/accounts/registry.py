@@ -17,7 +17,7 @@ from peewee import IntegrityError, PeeweeException, SqliteDatabase, fn
 from playhouse.migrations import run as run_migrations
 
 from sessions.states import State
-from towerd.accounts import mailbox, models
+from towerd.accounts import casebook, mailbox, models
 from towerd.accounts.models import Account, Audit, Event, Transition
 from towerd.accounts.records import (
     ACTUAL_COLUMNS,
@@ -29,6 +29,7 @@ from towerd.accounts.records import (
     EventDraft,
     EventQuery,
     EventRecord,
+    IncidentRecord,
     MessageQuery,
     MessageRecord,
     TrafficRecord,
@@ -144,6 +145,7 @@ class Registry:
                 self._write_transition(transition)
             for audit in batch.audits:
                 Audit.insert(**_audit_row(audit)).execute()
+            casebook.write(batch.incidents)
             return Written(events=self._write_events(batch.events), refused=refused)
 
     def _write_actual(self, record: AccountRecord) -> bool:
@@ -252,6 +254,15 @@ class Registry:
         with reading():
             found = [AuditRecord(**row) for row in rows.order_by(Audit.id.desc()).limit(query.limit).dicts()]
         return found[::-1]
+
+    def unsettled_incidents(self) -> list[IncidentRecord]:
+        """Return the incidents that are open, or of whose end somebody has not been told, oldest first.
+
+        Raises:
+            RegistryError: the database cannot be read.
+        """
+        with reading():
+            return casebook.unsettled()
 
     def event_bounds(self) -> tuple[int, int]:
         """Return the id before the oldest event kept, and the newest id ever given; (0, 0) at first.

@@ -89,6 +89,9 @@ ERRORS: dict[str, ErrorKind] = {
     "config-invalid": ErrorKind(
         code=507, exit=Exit.USAGE, meaning="the configuration files are not valid; nothing was changed"
     ),
+    "notify-failed": ErrorKind(
+        code=508, exit=Exit.ERROR, meaning="a message to people could not be delivered"
+    ),
     "too-busy": ErrorKind(code=505, exit=Exit.ERROR, meaning="too many requests on one connection"),
     "shutting-down": ErrorKind(code=506, exit=Exit.UNREACHABLE, meaning="towerd is stopping"),
 }

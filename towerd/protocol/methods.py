@@ -12,6 +12,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from sessions.states import State
+from towerd.protocol.daemon_types import (
+    ConfigResult,
+    NotifyResult,
+    ReloadResult,
+    StatusResult,
+    VersionResult,
+)
 from towerd.protocol.types import (
     Account,
     Audit,
@@ -166,109 +173,6 @@ class ListMessages(Params, frozen=True, kw_only=True):
     chat: Text | None = None
     since: RowId | Text | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 100
-
-
-class ApiVersion(Wire, frozen=True, kw_only=True):
-    """Version of the RPC contract."""
-
-    major: int
-    minor: int
-
-
-class VersionResult(Wire, frozen=True, kw_only=True):
-    """What runs."""
-
-    version: str
-    api: ApiVersion
-    neonize: str
-    whatsapp_version: str | None
-    pid: int
-    started_at: str
-
-
-class Starting(Wire, frozen=True, kw_only=True):
-    """Progress of the start: how many of the accounts have been taken up again."""
-
-    done: int
-    total: int
-
-
-class WorkerSummary(Wire, frozen=True, kw_only=True):
-    """One worker process at a glance."""
-
-    account: str
-    pid: int | None
-    state: str
-    restarts: int
-    memory_bytes: int | None
-
-
-class FleetStatus(Wire, frozen=True, kw_only=True):
-    """The breaker over all accounts: closed, or why it is open, who tries, and who waits."""
-
-    state: Literal["closed", "open"]
-    cause: Literal["client-outdated", "unlink-wave"] | None
-    canary: str | None
-    held: int
-    since: str | None
-
-
-class ConfigStatus(Wire, frozen=True, kw_only=True):
-    """What the configuration files say beside what runs, and how changes of them become known."""
-
-    state: Literal["current", "pending", "needs-restart", "broken"]
-    keys: list[str]
-    mistakes: list[str]
-    reload: Literal["manual", "automatic"]
-    watched_by: Literal["inotify", "polling", "nothing"]
-
-
-class StatusResult(Wire, frozen=True, kw_only=True):
-    """The daemon at a glance."""
-
-    version: str
-    pid: int
-    started_at: str
-    uptime_seconds: float
-    state_dir: str
-    accounts: dict[str, int]
-    starting: Starting
-    workers: list[WorkerSummary]
-    registry: str
-    fleet: FleetStatus
-    config: ConfigStatus | None
-    problems: list[str]
-
-
-class Setting(Wire, frozen=True, kw_only=True):
-    """One key of the configuration as it runs; `source` is the file that set it, null for a default."""
-
-    key: str
-    value: Any
-    default: Any
-    source: str | None
-    needs_restart: bool
-
-
-class ConfigResult(Wire, frozen=True, kw_only=True):
-    """Every key of the configuration, in the order of the manual."""
-
-    settings: list[Setting]
-
-
-class Change(Wire, frozen=True, kw_only=True):
-    """One key that has another value; with `needs_restart` only from the next start on."""
-
-    key: str
-    old: Any
-    new: Any
-    needs_restart: bool
-
-
-class ReloadResult(Wire, frozen=True, kw_only=True):
-    """What the files changed."""
-
-    changed: list[Change]
 
 
 class AccountResult(Wire, frozen=True, kw_only=True):
@@ -485,6 +389,12 @@ METHODS: dict[str, Method] = {
     ),
     "event.list": Method(
         params=ListEvents, result=EventsResult, right="read", summary="List past events, oldest first."
+    ),
+    "notify.test": Method(
+        params=Nothing,
+        result=NotifyResult,
+        right="admin",
+        summary="Send a test message by every channel that tells people of incidents.",
     ),
     "rpc.discover": Method(
         params=Nothing,

@@ -20,6 +20,7 @@ from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.configuration import Configuration
 from towerd.events import EventStream
+from towerd.notify import Notifier
 from towerd.protocol.methods import METHODS
 from towerd.reload import Reload
 from towerd.rpc.peer import Peer
@@ -40,6 +41,7 @@ class Services:
     ledger: Ledger
     auditor: Auditor
     fleet: Fleet
+    notifier: Notifier
     events: EventStream
     clock: Clock
     settings: Settings

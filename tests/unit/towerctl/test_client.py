@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.unit.towerctl.fake_daemon import DEADLINE_SECONDS, FakeDaemon, error
-from towerctl.client import Client, Disconnected
+from towerctl.client import Client
+from towerctl.connection import Disconnected
 from towerctl.exits import Failure
 
 

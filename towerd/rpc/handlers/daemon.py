@@ -10,6 +10,7 @@ from sessions.library import library_version, whatsapp_version
 from towerd import __version__
 from towerd.clock import rfc3339, rfc3339_or_none
 from towerd.config import NEEDS_RESTART
+from towerd.protocol import daemon_types as wire
 from towerd.protocol import methods as m
 from towerd.protocol.version import API_MAJOR, API_MINOR
 from towerd.rpc import openrpc
@@ -17,11 +18,11 @@ from towerd.rpc.call import Call
 from towerd.supervision.keeper import Keeper
 
 
-async def version(call: Call, _params: m.Nothing) -> m.VersionResult:
+async def version(call: Call, _params: m.Nothing) -> wire.VersionResult:
     """Say what runs."""
-    return m.VersionResult(
+    return wire.VersionResult(
         version=__version__,
-        api=m.ApiVersion(major=API_MAJOR, minor=API_MINOR),
+        api=wire.ApiVersion(major=API_MAJOR, minor=API_MINOR),
         neonize=library_version(),
         whatsapp_version=whatsapp_version(),
         pid=os.getpid(),
@@ -29,21 +30,21 @@ async def version(call: Call, _params: m.Nothing) -> m.VersionResult:
     )
 
 
-async def status(call: Call, _params: m.Nothing) -> m.StatusResult:
+async def status(call: Call, _params: m.Nothing) -> wire.StatusResult:
     """Say how the daemon is, as far as the caller's accounts go."""
     services = call.services
     seen = call.visible()
     trouble = services.ledger.trouble
     taken_up = services.supervisor.is_taken_up
     starting = [taken_up[one.account.record.id] for one in seen if one.account.record.id in taken_up]
-    return m.StatusResult(
+    return wire.StatusResult(
         version=__version__,
         pid=os.getpid(),
         started_at=rfc3339(services.started_at),
         uptime_seconds=round(services.clock.now() - services.started_at, 3),
         state_dir=str(services.state_dir),
         accounts=dict(Counter(one.account.state.value for one in seen)),
-        starting=m.Starting(done=sum(starting), total=len(starting)),
+        starting=wire.Starting(done=sum(starting), total=len(starting)),
         workers=_workers(call, seen),
         fleet=_fleet(call, seen),
         registry=f"cannot be written: {trouble}" if trouble else "ok",
@@ -52,9 +53,9 @@ async def status(call: Call, _params: m.Nothing) -> m.StatusResult:
     )
 
 
-def _workers(call: Call, seen: list[Keeper]) -> list[m.WorkerSummary]:
+def _workers(call: Call, seen: list[Keeper]) -> list[wire.WorkerSummary]:
     return [
-        m.WorkerSummary(
+        wire.WorkerSummary(
             account=call.address(one.account.record),
             pid=one.carrier.worker.pid,
             state=one.carrier.worker.state.value,
@@ -72,7 +73,7 @@ def _own_problems(call: Call) -> list[str]:
         return []
     services = call.services
     blindness = [services.watch.problem] if services.watch.problem else []
-    return [*services.problems, *services.access.unknown, *blindness]
+    return [*services.problems, *services.access.unknown, *blindness, *services.notifier.problems]
 
 
 def _contradictions(call: Call, seen: list[Keeper]) -> list[str]:
@@ -85,10 +86,10 @@ def _contradictions(call: Call, seen: list[Keeper]) -> list[str]:
     ]
 
 
-def _config(call: Call) -> m.ConfigStatus:
+def _config(call: Call) -> wire.ConfigStatus:
     services = call.services
     difference = services.configuration.difference
-    return m.ConfigStatus(
+    return wire.ConfigStatus(
         state=difference.state,
         keys=difference.keys,
         mistakes=[str(mistake) for mistake in difference.mistakes],
@@ -97,14 +98,14 @@ def _config(call: Call) -> m.ConfigStatus:
     )
 
 
-def _fleet(call: Call, seen: list[Keeper]) -> m.FleetStatus:
+def _fleet(call: Call, seen: list[Keeper]) -> wire.FleetStatus:
     """Say whether the breaker is open; who has no account in it is not told that others have."""
     fleet = call.services.fleet
     names = {one.account.record.id: call.address(one.account.record) for one in seen}
     held = [one for one in fleet.held if one in names]
     if not (call.caller.sees_all or held or fleet.canary in names):
-        return m.FleetStatus(state="closed", cause=None, canary=None, held=0, since=None)
-    return m.FleetStatus(
+        return wire.FleetStatus(state="closed", cause=None, canary=None, held=0, since=None)
+    return wire.FleetStatus(
         state="open" if fleet.is_open else "closed",
         cause=fleet.cause,
         canary=names.get(fleet.canary) if fleet.canary else None,
@@ -113,11 +114,11 @@ def _fleet(call: Call, seen: list[Keeper]) -> m.FleetStatus:
     )
 
 
-async def config(call: Call, _params: m.Nothing) -> m.ConfigResult:
+async def config(call: Call, _params: m.Nothing) -> wire.ConfigResult:
     """Show the configuration that runs, and where each value comes from."""
-    return m.ConfigResult(
+    return wire.ConfigResult(
         settings=[
-            m.Setting(
+            wire.Setting(
                 key=one.key,
                 value=one.value,
                 default=one.default,
@@ -129,19 +130,19 @@ async def config(call: Call, _params: m.Nothing) -> m.ConfigResult:
     )
 
 
-async def release(call: Call, params: m.Nothing) -> m.StatusResult:
+async def release(call: Call, params: m.Nothing) -> wire.StatusResult:
     """Let accounts that the fleet breaker holds go on."""
     call.services.fleet.close("released by command", by_command=True)
     return await status(call, params)
 
 
-async def reload(call: Call, _params: m.Nothing) -> m.ReloadResult:
+async def reload(call: Call, _params: m.Nothing) -> wire.ReloadResult:
     """Take over the configuration files, all of it or nothing."""
     changes = await call.services.reload.run()
     call.notes.append(", ".join(change.key for change in changes) or "nothing changed")
-    return m.ReloadResult(
+    return wire.ReloadResult(
         changed=[
-            m.Change(key=one.key, old=one.old, new=one.new, needs_restart=one.needs_restart)
+            wire.Change(key=one.key, old=one.old, new=one.new, needs_restart=one.needs_restart)
             for one in changes
         ]
     )

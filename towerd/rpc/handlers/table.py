@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from towerd.rpc.handlers import accounts, audit, daemon, events, messages
+from towerd.rpc.handlers import accounts, audit, daemon, events, messages, notify
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
@@ -33,5 +33,6 @@ HANDLERS: dict[str, Handler] = {
     "event.subscribe": events.subscribe,
     "event.unsubscribe": events.unsubscribe,
     "message.list": messages.list_messages,
+    "notify.test": notify.test,
     "rpc.discover": daemon.discover,
 }

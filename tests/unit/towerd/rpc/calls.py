@@ -41,6 +41,7 @@ def services(**parts: Any) -> Services:
         "ledger": ledger,
         "auditor": Auditor(cast("Any", ledger), clock),
         "fleet": None,
+        "notifier": None,
         "events": EventStream(),
         "clock": clock,
         "settings": settings_of(Config()),
