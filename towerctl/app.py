@@ -6,7 +6,6 @@ touches the daemon.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -19,8 +18,6 @@ from towerctl.output import Line, Result, Screen, is_terminal
 
 if TYPE_CHECKING:
     from towerctl.client import Client
-
-_COMPLETION_TIMEOUT_SECONDS = 1.0
 
 
 class App:
@@ -130,18 +127,3 @@ class App:
         self.screen.render(
             Result({"version": version()}, lambda document: [Line(f"towerctl {document['version']}")])
         )
-
-
-def account_names() -> list[str]:
-    """Return the accounts' names for the shell's completion; none when the daemon does not answer at once."""
-    app = App(os.environ)
-    app.settings.quiet = True
-    app.settings.timeout_seconds = _COMPLETION_TIMEOUT_SECONDS
-    try:
-        from towerctl.views import address
-
-        return [address(account) for account in app.connect().account_list()["accounts"]]
-    except Failure:
-        return []
-    finally:
-        app.close()

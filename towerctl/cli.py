@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -19,7 +19,8 @@ from towerctl.exits import BROKEN_PIPE, ERROR, INTERRUPTED, Failure, Signalled
 from towerctl.options import shared_options, write_options
 from towerctl.output import abandon_output
 
-_COMPLETE_VARIABLE = "_TOWERCTL_COMPLETE"
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class Tower(click.Group):
@@ -44,11 +45,20 @@ class Tower(click.Group):
         self.format_commands(ctx, formatter)
         write_options(self, ctx, formatter)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Offer the commands, without loading any, and the options."""
+        from click.shell_completion import CompletionItem
+
+        commands = [CompletionItem(name) for name in COMMANDS if name.startswith(incomplete)]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
+
     def main(self, args: Sequence[str] | None = None, *_: Any, **__: Any) -> NoReturn:
         """Run one command line and exit."""
         arguments = sys.argv[1:] if args is None else list(args)
-        if _COMPLETE_VARIABLE in os.environ:
-            super().main(arguments, "towerctl", _COMPLETE_VARIABLE, obj=App(os.environ))
+        if "_TOWERCTL_COMPLETE" in os.environ:
+            from towerctl.completing import complete
+
+            complete(self)
         sys.exit(run(arguments))
 
 

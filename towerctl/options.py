@@ -16,8 +16,11 @@ from towerctl.exits import Failure
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+_WHICH_DAEMON = frozenset({"socket", "user", "system"})
 DEFAULT_TIMEOUT_SECONDS = 60.0
 MAX_TIMEOUT_SECONDS = 86400.0
 """The longest that `account.wait` and `account.qr` take; 0 is for ever."""
@@ -70,13 +73,25 @@ def command(
     return click.command(name, cls=Command, examples=examples, timeout_help=timeout_help)
 
 
+def offers(what: str) -> Complete:
+    """Return what completes a parameter: a function of `towerctl.completing`, loaded when a shell asks."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        from towerctl import completing
+
+        offered: list[CompletionItem[str]] = getattr(completing, what)(ctx, param, incomplete)
+        return offered
+
+    return complete
+
+
 def account_argument(*, required: bool = False) -> Callable[[_F], _F]:
     """Add ACCOUNT; left out, the daemon takes the only account there is."""
     return click.argument(
         "account",
         metavar="ACCOUNT" if required else "[ACCOUNT]",
         required=required,
-        shell_complete=complete_accounts,
+        shell_complete=offers("accounts"),
     )
 
 
@@ -129,7 +144,12 @@ def shared_options(timeout_help: str | None = None) -> list[click.Parameter]:
     """Return the shared options."""
     usual = f"give up after this long; 0 waits for ever  [default: {DEFAULT_TIMEOUT_SECONDS:g}]"
     return [
-        _option("--socket", metavar="PATH", help="the daemon's socket  [env: TOWER_SOCKET]"),
+        _option(
+            "--socket",
+            metavar="PATH",
+            shell_complete=offers("files"),
+            help="the daemon's socket  [env: TOWER_SOCKET]",
+        ),
         _option("--user", "user", is_flag=True, help="only the daemon of your own user"),
         _option("--system", "system", is_flag=True, help="only the daemon of the system"),
         _option("--json", "as_json", is_flag=True, help="print the daemon's answer as JSON"),
@@ -154,8 +174,10 @@ def _option(*names: str, **attributes: Any) -> SharedOption:
 
 
 def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    if value is None or value is False or ctx.resilient_parsing:
+    if value is None or value is False:
         return
+    if ctx.resilient_parsing and param.name not in _WHICH_DAEMON:
+        return  # for a completion it matters which daemon is asked, and nothing else
     settings: Settings = ctx.obj.settings
     match param.name:
         case "user" | "system":
@@ -171,12 +193,3 @@ def _store(ctx: click.Context, param: click.Parameter, value: Any) -> None:
             ctx.exit()
         case str() as name:
             setattr(settings, name, value)
-
-
-def complete_accounts(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Offer the names of accounts to the shell; nothing when the daemon does not answer at once."""
-    from click.shell_completion import CompletionItem
-
-    from towerctl.app import account_names
-
-    return [CompletionItem(name) for name in account_names() if name.startswith(incomplete)]

@@ -10,7 +10,7 @@ import click
 from towerctl import views
 from towerctl.app import App
 from towerctl.exits import Failure
-from towerctl.options import account_argument, command, complete_accounts
+from towerctl.options import account_argument, command, offers
 from towerctl.output import Note, Result
 
 if TYPE_CHECKING:
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     examples=["towerctl list", "towerctl list --state failed --state logged_out", "towerctl list --json"],
 )
 @click.option(
-    "--state", "states", metavar="STATE", multiple=True, help="only accounts in this state; repeatable"
+    "--state",
+    "states",
+    metavar="STATE",
+    multiple=True,
+    shell_complete=offers("states"),
+    help="only accounts in this state; repeatable",
 )
 @click.pass_obj
 def list_accounts(app: App, *, states: Sequence[str]) -> Result:
@@ -127,7 +132,7 @@ def _with_code(app: App, client: Client, added: results.AddResult, phone: str) -
 
 
 @command("rename", examples=["towerctl rename shop shop-berlin"])
-@click.argument("names", metavar="[ACCOUNT] NAME", nargs=-1, shell_complete=complete_accounts)
+@click.argument("names", metavar="[ACCOUNT] NAME", nargs=-1, shell_complete=offers("renamed_account"))
 @click.pass_obj
 def rename(app: App, *, names: tuple[str, ...]) -> Result:
     """Give an account another name.

@@ -8,7 +8,7 @@ import click
 
 from towerctl import views
 from towerctl.app import App
-from towerctl.options import command, complete_accounts, since_option, until_option
+from towerctl.options import command, offers, since_option, until_option
 from towerctl.output import Result
 
 
@@ -25,11 +25,16 @@ from towerctl.output import Result
 @click.option(
     "--account",
     metavar="ACCOUNT",
-    shell_complete=complete_accounts,
+    shell_complete=offers("accounts"),
     help="only what was done to one account; one that is gone goes by its id",
 )
 @click.option(
-    "--action", "actions", metavar="ACTION", multiple=True, help="only this, like account.logout; repeatable"
+    "--action",
+    "actions",
+    metavar="ACTION",
+    multiple=True,
+    shell_complete=offers("actions"),
+    help="only this, like account.logout; repeatable",
 )
 @click.option(
     "--limit", metavar="N", type=click.IntRange(1, 10000), help="at most the last N  [default: 1000]"

@@ -18,10 +18,8 @@ from towerctl.output import Raw, Result
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(*, shell: str) -> Result:
     """Print the script for a shell's completion."""
-    from click.shell_completion import get_completion_class
+    from towerctl.completing import script
 
-    chosen = get_completion_class(shell)
-    assert chosen is not None
     root = click.get_current_context().find_root().command
-    script = chosen(root, {}, "towerctl", "_TOWERCTL_COMPLETE").source()
-    return Result({"shell": shell, "script": script}, lambda document: [Raw(f"{document['script']}\n")])
+    answer = {"shell": shell, "script": script(root, shell)}
+    return Result(answer, lambda document: [Raw(f"{document['script']}\n")])

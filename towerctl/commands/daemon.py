@@ -12,7 +12,7 @@ from towerctl import version as client_version
 from towerctl import views
 from towerctl.app import App
 from towerctl.exits import Failure
-from towerctl.options import command
+from towerctl.options import command, offers
 from towerctl.output import Raw, Result, dump_json, is_terminal
 from towerd.protocol.version import API_MAJOR, API_MINOR
 
@@ -67,7 +67,7 @@ def version(app: App) -> Result:
         """towerctl rpc account.set '{"account": "shop", "display_name": "Shop Berlin"}'""",
     ],
 )
-@click.argument("method")
+@click.argument("method", shell_complete=offers("methods"))
 @click.argument("params", metavar="[JSON]", required=False)
 @click.pass_obj
 def rpc(app: App, *, method: str, params: str | None) -> Result:

@@ -12,7 +12,7 @@ from towerctl.app import App
 from towerctl.client import Client
 from towerctl.exits import Failure
 from towerctl.following import Following
-from towerctl.options import command, complete_accounts, since_option, until_option
+from towerctl.options import command, offers, since_option, until_option
 from towerctl.output import Result, Stream
 
 if TYPE_CHECKING:
@@ -41,9 +41,16 @@ _PAGE = 10000
 @since_option()
 @until_option()
 @click.option(
-    "--account", metavar="ACCOUNT", shell_complete=complete_accounts, help="only those of one account"
+    "--account", metavar="ACCOUNT", shell_complete=offers("accounts"), help="only those of one account"
 )
-@click.option("--type", "types", metavar="TYPE", multiple=True, help="only of this type; repeatable")
+@click.option(
+    "--type",
+    "types",
+    metavar="TYPE",
+    multiple=True,
+    shell_complete=offers("event_types"),
+    help="only of this type; repeatable",
+)
 @click.pass_obj
 def events(
     app: App,

@@ -11,7 +11,7 @@ import click
 from towerctl.app import App
 from towerctl.exits import Failure
 from towerctl.files import ReplacedFile
-from towerctl.options import account_argument, command
+from towerctl.options import account_argument, command, offers
 from towerctl.output import Result, Stream, is_terminal
 from towerctl.scan import Picture, follow, show_once
 
@@ -40,7 +40,13 @@ def parse_mode(_ctx: click.Context, _param: click.Parameter, value: str | None) 
     ],
 )
 @account_argument()
-@click.option("-o", "--output", metavar="FILE", help="save to this file; - is standard output")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    shell_complete=offers("files"),
+    help="save to this file; - is standard output",
+)
 @click.option(
     "--format",
     "picture_format",

@@ -9,10 +9,10 @@ import click
 from towerctl import views
 from towerctl.app import App
 from towerctl.exits import Failure
-from towerctl.options import command, complete_accounts
+from towerctl.options import command, offers
 from towerctl.output import Result
 
-_accounts = click.argument("accounts", metavar="[ACCOUNT]…", nargs=-1, shell_complete=complete_accounts)
+_accounts = click.argument("accounts", metavar="[ACCOUNT]…", nargs=-1, shell_complete=offers("accounts"))
 _all = click.option("--all", "is_all", is_flag=True, help="every account")
 
 

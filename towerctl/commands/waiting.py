@@ -10,7 +10,7 @@ import click
 
 from towerctl.app import App
 from towerctl.exits import Failure
-from towerctl.options import account_argument, command
+from towerctl.options import account_argument, command, offers
 from towerctl.output import Result
 from towerctl.states import check_states
 from towerctl.views import account_line, address, state_words
@@ -36,6 +36,7 @@ _LEAST_SECONDS = 0.1
     metavar="STATE[,STATE]",
     required=True,
     multiple=True,
+    shell_complete=offers("several_states"),
     help="what to wait for; any of them",
 )
 @click.pass_obj

@@ -10,7 +10,7 @@ import click
 
 from towerctl.app import App
 from towerctl.exits import Signalled
-from towerctl.options import command
+from towerctl.options import command, offers
 from towerctl.output import Block, Line, Stream
 
 if TYPE_CHECKING:
@@ -32,7 +32,12 @@ _LEAST_INTERVAL_SECONDS = 2.0
     timeout_help="end after this long (exit 0)  [default: never]",
 )
 @click.option(
-    "--state", "states", metavar="STATE", multiple=True, help="only accounts in this state; repeatable"
+    "--state",
+    "states",
+    metavar="STATE",
+    multiple=True,
+    shell_complete=offers("states"),
+    help="only accounts in this state; repeatable",
 )
 @click.option(
     "--interval",

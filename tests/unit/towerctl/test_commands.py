@@ -404,7 +404,7 @@ def test_wait_for_what_is_no_state(tower: Tower, daemon: FakeDaemon) -> None:
     assert daemon.requests == []
 
 
-# -- status, version, rpc, completion ----------------------------------------------------------------------
+# -- status, version, rpc -----------------------------------------------------------------------------------
 
 
 def config_status(state: str = "current", **changes: Any) -> dict[str, Any]:
@@ -587,30 +587,3 @@ def test_rpc_with_what_is_no_object(tower: Tower, daemon: FakeDaemon, params: st
 def test_rpc_is_indented_on_a_terminal(terminal: OnTerminal, daemon: FakeDaemon) -> None:
     daemon.prepare("some.method", {"a": 1})
     assert terminal("rpc", "some.method").read_all() == '{\r\n  "a": 1\r\n}\r\n'
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts(tower: Tower, shell: str) -> None:
-    ran = tower("completion", shell)
-    assert ran.status == 0
-    assert "_TOWERCTL_COMPLETE" in ran.out
-    assert tower("completion", shell, "--json").json["script"] in ran.out
-
-
-def test_completion_offers_commands_options_and_accounts(
-    process: Tower, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    daemon.prepare("account.list", accounts([account("shop"), account("office")]))
-    monkeypatch.setenv("_TOWERCTL_COMPLETE", "bash_complete")
-    for words, index, offered in (
-        ("towerctl re", 1, "restart"),
-        ("towerctl qr --fo", 2, "--follow"),
-        ("towerctl qr sh", 2, "shop"),
-    ):
-        monkeypatch.setenv("COMP_WORDS", words)
-        monkeypatch.setenv("COMP_CWORD", str(index))
-        ran = process()
-        assert f"plain,{offered}" in ran.out.splitlines()
-        assert "plain,office" not in ran.out
-    daemon.close()
-    assert process().out.strip() == ""

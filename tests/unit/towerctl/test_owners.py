@@ -8,7 +8,6 @@ import pytest
 
 from tests.unit.towerctl.conftest import Tower
 from tests.unit.towerctl.fake_daemon import FakeDaemon, account, error
-from towerctl.app import account_names
 
 ANNS = {"owner": "ann", "owner_uid": 1_900_000_001}
 
@@ -61,13 +60,6 @@ def test_all_are_told_apart_by_owner(tower: Tower, daemon: FakeDaemon) -> None:
         "shop",
         "ann/shop",
     ]
-
-
-def test_completion_offers_what_every_verb_understands(
-    daemon: FakeDaemon,
-) -> None:
-    daemon.prepare("account.list", accounts(account("shop"), account("sales", **ANNS)))
-    assert account_names() == ["shop", "ann/sales"]
 
 
 def test_what_is_not_permitted_ends_with_4_and_says_who_may(tower: Tower, daemon: FakeDaemon) -> None:
