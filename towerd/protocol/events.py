@@ -26,6 +26,9 @@ EVENT_TYPES: tuple[str, ...] = (
     "fleet.closed",
     "config.changed",
     "config.reloaded",
+    "incident.opened",
+    "incident.changed",
+    "incident.closed",
     "daemon.started",
     "daemon.stopping",
 )
