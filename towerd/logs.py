@@ -49,7 +49,7 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter(is_journal=is_journal()))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # They speak of what is no news here; watchdog also of each change to a file, such as a log beside those
-    # that it watches, which would then be changed again.
+    # They speak of what is no news here; and watchdog's every word, in a log that lies in a directory that is
+    # watched, would be the next thing to speak of.
     for chatty in ("asyncio", "peewee", "watchdog"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

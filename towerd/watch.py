@@ -60,9 +60,14 @@ _EVENTS: list[type[FileSystemEvent]] = [
     DirAttribEvent,
 ]
 _LINKS_FOLLOWED = 40
+_ROUNDS = 10
+"""A tree that never holds still is watched as it was last; the next look catches up."""
 
 Names = frozenset[str] | None
 """Which names in a directory matter; None: all."""
+
+Place = tuple[Path, int, int]
+"""A directory with device and inode: one that was replaced is another."""
 
 
 class Watch:
@@ -88,7 +93,7 @@ class Watch:
         self._on_change = on_change
         self._changed = asyncio.Event()
         self._observer: BaseObserver | None = None
-        self._watched: dict[tuple[Path, int, int], tuple[_Handler, ObservedWatch]] = {}
+        self._watched: dict[Place, tuple[_Handler, ObservedWatch]] = {}
 
     async def run(self) -> None:
         """Watch until cancelled."""
@@ -158,14 +163,21 @@ class Watch:
         self._observer, self.kind = observer, kind
 
     def _follow(self, tell: Callable[[], None]) -> None:
+        """Watch every place; one that came up while others were being watched was told of by nobody."""
+        for _ in range(_ROUNDS):
+            wanted = _with_identity(places(self._files, self._directories))
+            for key in wanted.keys() & self._watched.keys():
+                self._watched[key][0].names = wanted[key]
+            if wanted.keys() == self._watched.keys():
+                return
+            self._watch(wanted, tell)
+
+    def _watch(self, wanted: dict[Place, Names], tell: Callable[[], None]) -> None:
         assert self._observer is not None
-        wanted = _with_identity(places(self._files, self._directories))
         for key in self._watched.keys() - wanted.keys():
             self._observer.unschedule(self._watched.pop(key)[1])
-        for key, names in wanted.items():
-            if key in self._watched:
-                self._watched[key][0].names = names
-                continue
+        for key in wanted.keys() - self._watched.keys():
+            names = wanted[key]
             handler = _Handler(names, tell)
             # A directory that vanished meanwhile is told by the one above it.
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -237,8 +249,8 @@ def _follow_trail(path: Path, found: dict[Path, Names]) -> Path | None:
     return None
 
 
-def _with_identity(found: dict[Path, Names]) -> dict[tuple[Path, int, int], Names]:
-    """Return the places with device and inode: one that was replaced is another."""
+def _with_identity(found: dict[Path, Names]) -> dict[Place, Names]:
+    """Return the places with what they are now."""
     known = {}
     for place, names in found.items():
         with contextlib.suppress(OSError):

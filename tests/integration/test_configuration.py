@@ -164,3 +164,15 @@ def test_without_inotify_the_daemon_looks_by_itself_and_says_so(towerd: Towerd) 
     assert "inotify" in problem
     towerd.config.write_text("[events]\nkept = 5000\n")
     wait_for_standing(towerd, "pending", "events.kept")
+
+
+def test_a_log_beside_the_configuration_does_not_feed_itself(towerd: Towerd) -> None:
+    """Each line that is written there is a change that the kernel tells of."""
+    towerd.config.write_text("")
+    towerd.start("--log-level", "debug")
+    wait_for(lambda: standing(towerd)["watched_by"] == "inotify", what="the watch")
+    (towerd.directory / "tower.d").mkdir()
+    (towerd.directory / "tower.d" / "a.toml").write_text("[events]\nkept = 5000\n")
+    wait_for_standing(towerd, "pending", "events.kept")
+    assert "in-event" not in towerd.said()
+    assert len(towerd.said().splitlines()) < 100

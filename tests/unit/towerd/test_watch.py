@@ -172,6 +172,25 @@ def test_the_target_of_a_linked_drop_in_is_watched(tmp_path: Path) -> None:
     run(scene())
 
 
+def test_a_directory_that_comes_while_the_watch_is_set_up_is_watched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def then_it_comes(files: list[Path], directories: list[Path]) -> dict[Path, watching.Names]:
+        found = places(files, directories)
+        directories[0].mkdir(exist_ok=True)
+        return found
+
+    monkeypatch.setattr(watching, "places", then_it_comes)
+    (tmp_path / "etc").mkdir()
+
+    async def scene() -> None:
+        async with an_eye(tmp_path) as eye:
+            put(eye.directory / "a.toml", "new")
+            await eye.sees(a="new")
+
+    run(scene())
+
+
 def no_instance_left(**_: object) -> None:
     raise OSError(errno.EMFILE, "inotify instance limit reached")
 
