@@ -63,6 +63,17 @@ class Probe(Order, frozen=True, kw_only=True):
     id: int
 
 
+class Send(Order, frozen=True, kw_only=True):
+    """Send a text; answered with `<JID of the chat> <WhatsApp's message id>`.
+
+    `to` is a JID, or the digits of a phone number, which is looked up first.
+    """
+
+    id: int
+    to: str
+    text: str
+
+
 class Hold(Order, frozen=True, kw_only=True):
     """While on, a line that is lost ends this worker at once: the library would log in again by itself."""
 
@@ -216,7 +227,7 @@ class Answer(Report, frozen=True, kw_only=True):
     value: str | None = None
 
 
-Orders = Begin | Logout | PairPhone | Probe | Hold | Committed | Quit
+Orders = Begin | Logout | PairPhone | Probe | Send | Hold | Committed | Quit
 Reports = (
     Begun
     | StoreLocked

@@ -29,7 +29,9 @@ from neonize._binder import ProxySettings  # noqa: E402
 from neonize.client import NewClient  # noqa: E402
 from neonize.proto import Neonize_pb2 as pb  # noqa: E402
 from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DeviceProps  # noqa: E402
+from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message  # noqa: E402
 from neonize.utils.enum import ClientType  # noqa: E402
+from neonize.utils.jid import build_jid  # noqa: E402
 
 from sessions import messages  # noqa: E402
 from sessions.incoming import incoming  # noqa: E402
@@ -87,6 +89,17 @@ def cause_of(error: str) -> str:
     if lowered.rpartition('": ')[2] in _REFUSALS:
         return "proxy"
     return next((slug for fragment, slug in _CAUSES if fragment in lowered), "client-error")
+
+
+def _send_cause(error: str) -> str:
+    """Return what became of a message that could not be sent (whatsmeow send.go and errors.go)."""
+    lowered = error.lower()
+    if "server returned error" in lowered:
+        return "refused"
+    # While it waits for the server's word; the stanza may have got there.
+    if "timed out" in lowered or "timeout" in lowered or "disconnected" in lowered:
+        return "timeout"
+    return cause_of(error)
 
 
 def _identity(device: Any) -> Identity | None:
@@ -199,6 +212,43 @@ class NeonizeClient:
         if answer.Error:
             raise ClientError(cause_of(answer.Error), redact(answer.Error))
         return str(answer.Code)
+
+    def send(self, to: str, text: str) -> str:
+        """Send a text and return the chat's JID and the message's id, with a space between.
+
+        Args:
+            to: a JID, or the digits of a phone number.
+            text: what to say.
+
+        Raises:
+            ClientError: `not-on-whatsapp`, `not-connected`, `refused`: it was not sent; `timeout`: it may
+                have been; another cause: it was not.
+        """
+        jid = self._resolve(to)
+        try:
+            # Not a plain text: the library would look for mentions in it.
+            answer = self._client.send_message(jid, Message(conversation=text))
+        except Exception as error:  # noqa: BLE001 - the library raises its own and plain ones
+            raise ClientError(_send_cause(str(error)), redact(str(error))) from None
+        return f"{jid.User}@{jid.Server} {answer.ID}"
+
+    def _resolve(self, to: str) -> Any:
+        """Return the JID of a target.
+
+        Raises:
+            ClientError: nobody has this number at WhatsApp, or it cannot be asked.
+        """
+        user, at, server = to.partition("@")
+        if at:
+            return build_jid(user, server)
+        try:
+            found = self._client.is_on_whatsapp(f"+{to}")
+        except Exception as error:  # noqa: BLE001 - the library raises its own and plain ones
+            cause = cause_of(str(error))
+            raise ClientError("not-connected" if cause == "timeout" else cause, redact(str(error))) from None
+        if not found or not found[0].IsIn:
+            raise ClientError("not-on-whatsapp", "nobody has this number")
+        return found[0].JID
 
     def probe(self) -> None:
         """Make one round trip to the server: `passive` is the smallest query that changes nothing.

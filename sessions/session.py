@@ -66,6 +66,9 @@ class Session:
             case messages.PairPhone():
                 phone = order.phone
                 _thread(lambda: self._answer(order.id, lambda: self._client.pair_phone(phone)), "pair-phone")
+            case messages.Send():
+                to, text = order.to, order.text
+                _thread(lambda: self._answer(order.id, lambda: self._client.send(to, text)), "send")
             case messages.Probe():
                 _thread(lambda: self._answer(order.id, self._client.probe), "probe")
             case messages.Committed():

@@ -59,6 +59,18 @@ class WhatsApp(Protocol):
             ClientError: WhatsApp gave none.
         """
 
+    def send(self, to: str, text: str) -> str:
+        """Send a text and return the chat's JID and the message's id, with a space between.
+
+        Args:
+            to: a JID, or the digits of a phone number.
+            text: what to say.
+
+        Raises:
+            ClientError: `not-on-whatsapp`, `not-connected`, `refused`: it was not sent; `timeout`: it may
+                have been; another cause: it was not.
+        """
+
     def probe(self) -> None:
         """Make one round trip to the server.
 

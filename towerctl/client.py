@@ -184,20 +184,6 @@ class Client(Connection):
         )
         return answer
 
-    def message_list(
-        self,
-        account: str | None,
-        *,
-        chat: str | None = None,
-        since: int | str | None = None,
-        limit: int | None = None,
-    ) -> results.MessagesResult:
-        """List an account's messages, oldest first."""
-        answer: results.MessagesResult = self.ask(
-            "message.list", {"account": account, "chat": chat, "since": since, "limit": limit}
-        )
-        return answer
-
     def event_list(
         self,
         *,

@@ -13,6 +13,7 @@ DONE = 0
 ERROR = 1
 USAGE = 2
 UNREACHABLE = 3
+WRONG_STATE = 6
 TIMED_OUT = 7
 
 INTERRUPTED = 130
@@ -27,6 +28,8 @@ CLIENT_ERRORS: dict[str, tuple[int, str]] = {
     "bad-answer": (ERROR, "what answers on the socket does not speak the protocol of towerd"),
     "cannot-write": (ERROR, "a file or standard output cannot be written"),
     "not-confirmed": (ERROR, "the question was answered with no; nothing was done"),
+    "not-on-whatsapp": (WRONG_STATE, "nobody at WhatsApp has this number; nothing was sent"),
+    "send-failed": (ERROR, "a text was not sent, or nobody can say whether it was"),
     "timed-out": (TIMED_OUT, "what was waited for did not come in time"),
 }
 """Slug → exit status and meaning, for what never comes over the wire."""

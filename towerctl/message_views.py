@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from towerctl.output import Block, Line, Note
+from towerctl.output import Block, Cell, Line, Note, Table
+from towerctl.views import NONE
 from towerd.protocol.characters import printable
 
 if TYPE_CHECKING:
     from towerctl import results
 
 _NOBODY = "?"
+_COLOURS = {"sent": "green", "failed": "red"}
 
 
 def message_line(message: results.Message) -> list[Block]:
@@ -36,3 +38,28 @@ def _sender(message: results.Message) -> str:
     number = f"+{address.partition('@')[0]}" if message["sender"] else address
     name = printable(message["push_name"] or "").strip()
     return f"{name} ({number})" if name else number
+
+
+def sent(answer: results.SendResult) -> list[Block]:
+    """`send`: what became of it so far."""
+    message = answer["message"]
+    to = message["chat"] or message["to"]
+    return [Line(f"{answer['account']['name']}: message {message['id']} to {to}: {message['state']}")]
+
+
+def outbox(answer: results.OutboxResult) -> list[Block]:
+    """`outbox`: a row each, the oldest first."""
+    if not answer["messages"]:
+        return [Note(f"{answer['account']['name']} was asked to send nothing")]
+    rows = [
+        [
+            Cell(message["created_at"]),
+            Cell(str(message["id"])),
+            Cell(message["chat"] or message["to"]),
+            Cell(message["state"], _COLOURS.get(message["state"], "")),
+            Cell(message["reason"] or NONE),
+            Cell(" ".join(printable(message["text"]).split())),
+        ]
+        for message in answer["messages"]
+    ]
+    return [Table(["TIME", "ID", "TO", "STATE", "REASON", "TEXT"], rows, shrinkable=["TEXT", "TO"])]

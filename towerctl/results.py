@@ -151,6 +151,22 @@ class Message(TypedDict):
     target_id: str | None
 
 
+class Outgoing(TypedDict):
+    """A text to be sent."""
+
+    id: int
+    key: str | None
+    to: str
+    chat: str | None
+    text: str
+    state: str
+    reason: str | None
+    attempts: int
+    created_at: str
+    settled_at: str | None
+    message_id: str | None
+
+
 class ApiVersion(TypedDict):
     """Version of the RPC contract."""
 
@@ -343,6 +359,20 @@ class MessagesResult(TypedDict):
 
     account: Account
     messages: list[Message]
+
+
+class SendResult(TypedDict):
+    """A text that was accepted, as it stands now."""
+
+    account: Account
+    message: Outgoing
+
+
+class OutboxResult(TypedDict):
+    """Texts of one account, oldest first."""
+
+    account: Account
+    messages: list[Outgoing]
 
 
 class EventsResult(TypedDict):

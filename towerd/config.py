@@ -216,6 +216,20 @@ class NotifyConfig(Section, frozen=True, kw_only=True):
     retry_seconds: Seconds = 10.0
 
 
+class LimitsConfig(Section, frozen=True, kw_only=True):
+    """`[limits]`.
+
+    Attributes:
+        daily: how many texts an account may send in a day.
+        per_minute: how many in any 60 seconds.
+        queue: how many may wait.
+    """
+
+    daily: Count = 1000
+    per_minute: Annotated[int, msgspec.Meta(ge=1, le=600)] = 20
+    queue: Count = 1000
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 
@@ -230,6 +244,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     config: FilesConfig = FilesConfig()
     messages: MessagesConfig = MessagesConfig()
     notify: NotifyConfig = NotifyConfig()
+    limits: LimitsConfig = LimitsConfig()
 
 
 NEEDS_RESTART: dict[str, str] = {

@@ -21,8 +21,6 @@ from towerd.rpc.handlers.table import HANDLERS
 
 # Errors of the contract that nothing raises yet, and with what they come.
 RESERVED = {
-    "limit-reached": "quotas per owner",
-    "not-connected": "sending messages",
     "passkey-required": "a failed pairing says it in its reason",
     "duplicate-phone": "a refused pairing says it in its reason",
     "worker-lost": "sending messages",

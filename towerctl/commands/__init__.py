@@ -19,6 +19,8 @@ COMMANDS = {
     "restart": "running:restart",
     "watch": "watch:watch",
     "events": "events:events",
+    "send": "sending:send",
+    "outbox": "sending:outbox",
     "messages": "messages:messages",
     "audit": "audit:audit",
     "status": "daemon:status",

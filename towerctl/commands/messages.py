@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from towerctl import message_views
+from towerctl import mail, message_views
 from towerctl.app import App
 from towerctl.client import Client
 from towerctl.options import account_argument, command, since_option
@@ -54,7 +54,7 @@ def messages(
     client = app.connect()
     if follows:
         return Stream(_follow(app, client, account, since, chat), message_views.message_line)
-    answer = client.message_list(account, chat=chat, since=since, limit=limit)
+    answer = mail.list_messages(client, account, chat=chat, since=since, limit=limit)
     return Result(answer, message_views.messages)
 
 
@@ -66,7 +66,9 @@ def _follow(
     from towerctl.steady import Steady
 
     steady = Steady(app, client)
-    first = client.message_list(account, chat=chat, since=since, limit=_PAGE if since is not None else 1)
+    first = mail.list_messages(
+        client, account, chat=chat, since=since, limit=_PAGE if since is not None else 1
+    )
     account_id = first["account"]["id"]
     last = first["messages"][-1]["id"] if first["messages"] else 0
     following = Following(app, app.connect(), account=account_id, types=_NEWS)
@@ -81,7 +83,7 @@ def _follow(
 
 
 def _behind(account: str, chat: str | None, last: int, client: Client) -> list[results.Message]:
-    return client.message_list(account, chat=chat, since=last, limit=_PAGE)["messages"]
+    return mail.list_messages(client, account, chat=chat, since=last, limit=_PAGE)["messages"]
 
 
 def _before_and_at_each(events: Generator[results.Event]) -> Generator[None]:

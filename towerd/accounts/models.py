@@ -153,3 +153,21 @@ class Incident(Table):
     outcome = TextField(null=True)
     told = TextField()
     is_settled = BooleanField()
+
+
+class Outgoing(Table):
+    """A text to be sent; columns as in `records.OutgoingRecord`."""
+
+    id = AutoField()
+    account_id = TextField()
+    key = TextField(null=True)
+    target = TextField()
+    chat = TextField(null=True)
+    text = TextField()
+    state = TextField()
+    reason = TextField(null=True)
+    attempts = IntegerField()
+    created_at = FloatField()
+    next_attempt_at = FloatField()
+    settled_at = FloatField(null=True)
+    message_id = TextField(null=True)

@@ -199,6 +199,32 @@ class MessageRecord(msgspec.Struct, frozen=True, kw_only=True):
         return not self.from_me and self.kind not in ("reaction", "edited", "revoked")
 
 
+class OutgoingRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A text to be sent; `id` is 0 before the registry gave one. Times are seconds since the epoch.
+
+    Attributes:
+        key: the caller's own name for it; the same key again is the same text, and is sent once.
+        target: whom it is for, as asked: a JID, or digits of a phone number.
+        chat: the JID that the target turned out to be.
+        reason: why it waits, or why it failed.
+        message_id: WhatsApp's id, once it was sent.
+    """
+
+    account_id: str
+    key: str | None
+    target: str
+    text: str
+    created_at: float
+    next_attempt_at: float
+    state: Literal["queued", "sending", "sent", "failed"] = "queued"
+    chat: str | None = None
+    reason: str | None = None
+    attempts: int = 0
+    settled_at: float | None = None
+    message_id: str | None = None
+    id: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """Messages of one account that came in together.

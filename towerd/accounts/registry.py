@@ -17,7 +17,7 @@ from peewee import IntegrityError, PeeweeException, SqliteDatabase, fn
 from playhouse.migrations import run as run_migrations
 
 from sessions.states import State
-from towerd.accounts import casebook, mailbox, models
+from towerd.accounts import casebook, mailbox, models, outgoing
 from towerd.accounts.models import Account, Audit, Event, Transition
 from towerd.accounts.records import (
     ACTUAL_COLUMNS,
@@ -32,6 +32,7 @@ from towerd.accounts.records import (
     IncidentRecord,
     MessageQuery,
     MessageRecord,
+    OutgoingRecord,
     TrafficRecord,
     TransitionRecord,
     Written,
@@ -169,6 +170,7 @@ class Registry:
             Account.delete().where(Account.id == account_id).execute()
             Transition.delete().where(Transition.account_id == account_id).execute()
             mailbox.delete(account_id)
+            outgoing.delete(account_id)
             return self._write_events(events)
 
     def keep_messages(self, arrival: Arrival) -> list[EventRecord]:
@@ -203,6 +205,84 @@ class Registry:
         """
         with reading():
             return mailbox.traffic(day)
+
+    def accept(self, record: OutgoingRecord) -> OutgoingRecord:
+        """Add a text to be sent, or return the one that its key names already.
+
+        Raises:
+            RegistryError: nothing was written.
+        """
+        with Transaction(self._database):
+            known = outgoing.by_key(record.account_id, record.key) if record.key is not None else None
+            return known or outgoing.insert(record)
+
+    def write_outgoing(
+        self, record: OutgoingRecord, events: Iterable[EventDraft] = (), *, day: str | None = None
+    ) -> list[EventRecord]:
+        """Write what has become of a text; with a day it counts as sent on it.
+
+        Raises:
+            RegistryError: nothing was written.
+        """
+        with Transaction(self._database):
+            outgoing.update(record)
+            if day is not None:
+                mailbox.count(record.account_id, day, sent=1)
+            return self._write_events(events)
+
+    def prune_outgoing(self, record: OutgoingRecord, *, kept: int, before: float) -> None:
+        """Delete settled texts of an account that are too many or too old; now and then, after one was added.
+
+        Raises:
+            RegistryError: nothing was deleted.
+        """
+        with Transaction(self._database):
+            outgoing.prune(record, kept=kept, before=before)
+
+    def outgoing_by_key(self, account_id: str, key: str) -> OutgoingRecord | None:
+        """Return the text that a key names.
+
+        Raises:
+            RegistryError: the database cannot be read.
+        """
+        with reading():
+            return outgoing.by_key(account_id, key)
+
+    def outgoing_by_id(self, account_id: str, row_id: int) -> OutgoingRecord | None:
+        """Return a text by its id.
+
+        Raises:
+            RegistryError: the database cannot be read.
+        """
+        with reading():
+            return outgoing.by_id(account_id, row_id)
+
+    def unsettled(self, account_id: str) -> list[OutgoingRecord]:
+        """Return the texts of an account that wait or are under way, in their order.
+
+        Raises:
+            RegistryError: the database cannot be read.
+        """
+        with reading():
+            return outgoing.unsettled(account_id)
+
+    def outgoing(self, account_id: str, limit: int) -> list[OutgoingRecord]:
+        """Return an account's last texts, oldest first.
+
+        Raises:
+            RegistryError: the database cannot be read.
+        """
+        with reading():
+            return outgoing.last(account_id, limit)
+
+    def sent_since(self, account_id: str, moment: float) -> list[float]:
+        """Return when an account's texts were sent after a moment, the earliest first.
+
+        Raises:
+            RegistryError: the database cannot be read.
+        """
+        with reading():
+            return outgoing.sent_since(account_id, moment)
 
     def history(self, account_id: str, limit: int) -> list[TransitionRecord]:
         """Return an account's last transitions, newest first.

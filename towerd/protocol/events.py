@@ -9,6 +9,8 @@ EVENT_TYPES: tuple[str, ...] = (
     "account.removed",
     "session.state",
     "session.qr",
+    "message.sent",
+    "message.failed",
     "message.received",
     "reaction.received",
     "session.code",

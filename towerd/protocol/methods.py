@@ -19,12 +19,20 @@ from towerd.protocol.daemon_types import (
     StatusResult,
     VersionResult,
 )
+from towerd.protocol.mail import (
+    ListMessages,
+    ListOutgoing,
+    MessagesResult,
+    OutboxResult,
+    SendMessage,
+    SendResult,
+)
+from towerd.protocol.parameters import OptionalSelector, Params, RowId, Selector, Text, WaitSeconds
 from towerd.protocol.types import (
     Account,
     Audit,
     Event,
     LogoutOutcome,
-    Message,
     Qr,
     QrFormat,
     Transition,
@@ -33,20 +41,6 @@ from towerd.protocol.types import (
 
 Right = Literal["everybody", "read", "connect", "disconnect", "update", "delete", "admin"]
 """What a caller needs over the account that a method is about; `admin` is over the daemon itself."""
-
-Selector = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=200, description="id, owner/name, name, phone or JID")
-]
-OptionalSelector = Selector | None
-Text = Annotated[str, msgspec.Meta(max_length=200)]
-WaitSeconds = Annotated[float, msgspec.Meta(ge=0, le=86400)]
-MAX_ROW_ID = 2**63 - 1
-"""What SQLite counts to."""
-RowId = Annotated[int, msgspec.Meta(ge=0, le=MAX_ROW_ID)]
-
-
-class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all parameters; unknown ones are an error that names them."""
 
 
 class Nothing(Params, frozen=True, kw_only=True):
@@ -166,15 +160,6 @@ class ListAudit(Params, frozen=True, kw_only=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 1000
 
 
-class ListMessages(Params, frozen=True, kw_only=True):
-    """What `message.list` takes: the last that fit; with an id in `since` the first ones behind it."""
-
-    account: OptionalSelector = None
-    chat: Text | None = None
-    since: RowId | Text | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 100
-
-
 class AccountResult(Wire, frozen=True, kw_only=True):
     """One account."""
 
@@ -256,13 +241,6 @@ class AuditResult(Wire, frozen=True, kw_only=True):
     audits: list[Audit]
 
 
-class MessagesResult(Wire, frozen=True, kw_only=True):
-    """Messages of one account, oldest first."""
-
-    account: Account
-    messages: list[Message]
-
-
 class EventsResult(Wire, frozen=True, kw_only=True):
     """Events, oldest first."""
 
@@ -295,6 +273,15 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
+    "message.outbox": Method(
+        params=ListOutgoing,
+        result=OutboxResult,
+        right="read",
+        summary="List the texts that an account was to send, and what became of them.",
+    ),
+    "message.send": Method(
+        params=SendMessage, result=SendResult, right="update", summary="Have an account send a text."
+    ),
     "message.list": Method(
         params=ListMessages,
         result=MessagesResult,

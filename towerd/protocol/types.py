@@ -143,6 +143,22 @@ class Message(Wire, frozen=True, kw_only=True):
     target_id: str | None
 
 
+class Outgoing(Wire, frozen=True, kw_only=True):
+    """A text to be sent. `state` ends as sent or failed, with the reason; `chat` is the JID it went to."""
+
+    id: int
+    key: str | None
+    to: str
+    chat: str | None
+    text: str
+    state: Literal["queued", "sending", "sent", "failed"]
+    reason: str | None
+    attempts: int
+    created_at: str
+    settled_at: str | None
+    message_id: str | None
+
+
 class Transition(Wire, frozen=True, kw_only=True):
     """One change of state in an account's history."""
 

@@ -15,7 +15,8 @@ from typing import Any, get_type_hints
 import msgspec
 
 from towerd.protocol.errors import Field, TowerError
-from towerd.protocol.methods import METHODS, Method, Params
+from towerd.protocol.methods import METHODS, Method
+from towerd.protocol.parameters import Params
 from towerd.rpc.call import Call
 from towerd.rpc.handlers.table import HANDLERS
 from towerd.wording import choices_of, in_words

@@ -13,7 +13,7 @@ from typing import Any
 from sessions import messages
 from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
 from sessions.store import StoreKind
-from towerd.accounts.records import AccountRecord
+from towerd.accounts.records import AccountRecord, OutgoingRecord
 from towerd.protocol.errors import ACCOUNT, TowerError
 from towerd.reasons import action_for, action_while_pairing
 from towerd.supervision.account_state import AccountState
@@ -101,6 +101,7 @@ class Keeper:
     async def _settle_leftovers(self) -> None:
         if self.account.record.intent == "remove":
             return
+        await self._life.outbox.load()
         finding = await self._life.reconcile()
         if self.account.record.intent == "unpair" or self.account.state is State.LOGGED_OUT:
             await self._finish_forgetting()
@@ -309,6 +310,27 @@ class Keeper:
         self.carrier.tell(messages.Hold(on=is_held))
         if is_held and self.account.state in (State.CONNECTING, State.RECONNECTING):
             self.carrier.kill("connection-lost")
+
+    async def send(self, *, target: str, text: str, key: str | None, wait_seconds: float) -> OutgoingRecord:
+        """Have a text sent; it is stored when this returns.
+
+        Args:
+            target: a JID, or the digits of a phone number.
+            text: what to say.
+            key: the caller's own name for it; known already, nothing more is sent.
+            wait_seconds: how long to wait for WhatsApp's acknowledgement.
+
+        Raises:
+            TowerError: `not-connected`, `limit-reached`, `queue-full`, `invalid-field`,
+                `registry-unavailable`.
+        """
+        record = await self._accept(target=target, text=text, key=key)
+        return await self._life.outbox.settled(record, wait_seconds) if wait_seconds > 0 else record
+
+    @uninterrupted
+    async def _accept(self, *, target: str, text: str, key: str | None) -> OutgoingRecord:
+        async with self._turn():
+            return await self._life.outbox.accept(target=target, text=text, key=key)
 
     async def close(self) -> None:
         """End the worker because the daemon ends; nothing is decided by it."""

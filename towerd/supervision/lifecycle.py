@@ -25,6 +25,7 @@ from towerd.supervision.account_state import NO_DEVICE, AccountState, Retry
 from towerd.supervision.backoff import Backoff
 from towerd.supervision.carrier import Carrier, Death
 from towerd.supervision.inbox import Inbox
+from towerd.supervision.outbox import Outbox
 from towerd.supervision.pairing import PairingAttempt
 from towerd.supervision.reconcile import Finding, reconcile
 from towerd.supervision.roster import Refusal
@@ -82,6 +83,7 @@ class Lifecycle:
         self.backoff = Backoff(around.settings)
         self.pulse = Pulse(self.account, self.carrier, settings=around.settings)
         self.inbox = Inbox(self.account, self.carrier, around)
+        self.outbox = Outbox(self.account, self.carrier, around)
         self.timers = Timers()
         self.lock = asyncio.Lock()
         self.eviction: Refusal | None = None
@@ -105,6 +107,7 @@ class Lifecycle:
         self.pulse.end()
         await self.carrier.end(grace_seconds=grace_seconds)
         self.inbox.close()
+        self.outbox.close()
         for task in self._aftermaths:
             task.cancel()
 
@@ -426,6 +429,7 @@ class Lifecycle:
         self.account.move(trigger, shown, **NO_DEVICE | {"detail": kept})
         self.around.roster.elect_primary(record.owner_uid)
         await self.settle_somehow()
+        await self.outbox.fail_all("unlinked")
         # What could not be wiped is wiped at the next start, as long as the intent stands.
         intent = None if is_wiped else record.intent
         phone = record.phone if record.is_confirmed else None

@@ -27,6 +27,7 @@ class ScriptedWhatsApp:
         self.on_logout: Callable[[], None] = lambda: None
         self.on_probe: Callable[[], None] = lambda: None
         self.on_pair_phone: Callable[[], str] = lambda: "ABCD-1234"
+        self.on_send: Callable[[str, str], str] = lambda to, _text: f"{to} 3EB0"
         self.on_disconnect: Callable[[], None] = lambda: None
         self._end: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self.identity_asked = threading.Event()
@@ -48,6 +49,10 @@ class ScriptedWhatsApp:
     def logout(self) -> None:
         self.calls.put("logout")
         self.on_logout()
+
+    def send(self, to: str, text: str) -> str:
+        self.calls.put(f"send {to} {text}")
+        return self.on_send(to, text)
 
     def probe(self) -> None:
         self.calls.put("probe")

@@ -39,6 +39,7 @@ ORDERS = [
     messages.Logout(id=1),
     messages.PairPhone(id=3, phone="491701234567"),
     messages.Probe(id=2),
+    messages.Send(id=4, to="491701234567", text="hello\n"),
     messages.Hold(on=True),
     messages.Committed(number=7),
     messages.Quit(),

@@ -134,6 +134,14 @@ def test_order_is_carried_out_and_answered_with_its_id(
     stage.client.end_connect()
 
 
+def test_text_is_sent_and_answered_with_what_became_of_it(stage: Stage) -> None:
+    stage.begin()
+    stage.session.obey(messages.Send(id=7, to="491701234567@s.whatsapp.net", text="hello"))
+    assert stage.next_call() == "send 491701234567@s.whatsapp.net hello"
+    assert stage.next_report() == messages.Answer(id=7, error=None, value="491701234567@s.whatsapp.net 3EB0")
+    stage.client.end_connect()
+
+
 def test_pairing_code_is_answered_with_its_id(stage: Stage) -> None:
     stage.begin()
     stage.session.obey(messages.PairPhone(id=8, phone="491701234567"))

@@ -9,7 +9,7 @@ from towerd.clock import parse_rfc3339, rfc3339
 from towerd.events import Listener, SlowListenerError, event_to_wire
 from towerd.protocol import methods as m
 from towerd.protocol.errors import Field, TowerError
-from towerd.protocol.methods import MAX_ROW_ID
+from towerd.protocol.parameters import MAX_ROW_ID
 from towerd.protocol.types import Event, Wire
 from towerd.rpc.call import Call
 from towerd.supervision.supervisor import invalid

@@ -5,13 +5,19 @@ The one rule: texts are in these answers and nowhere else; events and logs never
 
 from __future__ import annotations
 
-from towerd.accounts.records import MessageQuery, MessageRecord
-from towerd.clock import rfc3339
-from towerd.protocol import methods as m
-from towerd.protocol.types import Message
+from towerd.accounts.records import MessageQuery, MessageRecord, OutgoingRecord
+from towerd.clock import rfc3339, rfc3339_or_none
+from towerd.protocol import mail as m
+from towerd.protocol.errors import Field
+from towerd.protocol.types import Account, Message, Outgoing
 from towerd.rpc.call import Call
 from towerd.rpc.handlers.events import moment
+from towerd.supervision.keeper import Keeper
+from towerd.supervision.names import check_phone, digits_of
+from towerd.supervision.supervisor import invalid
 from towerd.supervision.view import account_to_wire
+
+_SERVERS = ("s.whatsapp.net", "lid", "g.us")
 
 
 async def list_messages(call: Call, params: m.ListMessages) -> m.MessagesResult:
@@ -26,10 +32,63 @@ async def list_messages(call: Call, params: m.ListMessages) -> m.MessagesResult:
         limit=params.limit,
     )
     records = await call.services.ledger.read(lambda registry: registry.messages(query))
-    account = account_to_wire(
-        keeper, call.services.clock, address=call.address(keeper.account.record), with_worker=False
+    return m.MessagesResult(account=_view(call, keeper), messages=[_to_wire(one) for one in records])
+
+
+async def send(call: Call, params: m.SendMessage) -> m.SendResult:
+    """Have an account send a text."""
+    keeper = call.find(params.account)
+    target = _target(params.to)
+    record = await keeper.send(
+        target=target, text=params.text, key=params.key, wait_seconds=params.wait_seconds
     )
-    return m.MessagesResult(account=account, messages=[_to_wire(one) for one in records])
+    call.notes.append(f"message {record.id} to {target}")
+    return m.SendResult(account=_view(call, keeper), message=_outgoing(record))
+
+
+async def outbox(call: Call, params: m.ListOutgoing) -> m.OutboxResult:
+    """List the texts that an account was to send, and what became of them."""
+    keeper = call.find(params.account)
+    account_id = keeper.account.record.id
+    records = await call.services.ledger.read(lambda registry: registry.outgoing(account_id, params.limit))
+    return m.OutboxResult(account=_view(call, keeper), messages=[_outgoing(one) for one in records])
+
+
+def _target(to: str) -> str:
+    """Return a JID as it is, and a phone number as its digits.
+
+    Raises:
+        TowerError: `invalid-field`.
+    """
+    user, at, server = to.partition("@")
+    if at:
+        if not user.replace("-", "").isdecimal() or not user.isascii() or server not in _SERVERS:
+            raise invalid([Field(field="to", why=f"is no JID; one ends in @{', @'.join(_SERVERS)}")])
+        return to
+    if check_phone("to", to):
+        raise invalid([Field(field="to", why="must be a phone number such as +491701234567, or a JID")])
+    return digits_of(to)
+
+
+def _view(call: Call, keeper: Keeper) -> Account:
+    address = call.address(keeper.account.record)
+    return account_to_wire(keeper, call.services.clock, address=address, with_worker=False)
+
+
+def _outgoing(record: OutgoingRecord) -> Outgoing:
+    return Outgoing(
+        id=record.id,
+        key=record.key,
+        to=record.target,
+        chat=record.chat,
+        text=record.text,
+        state=record.state,
+        reason=record.reason,
+        attempts=record.attempts,
+        created_at=rfc3339(record.created_at),
+        settled_at=rfc3339_or_none(record.settled_at),
+        message_id=record.message_id,
+    )
 
 
 def _to_wire(record: MessageRecord) -> Message:

@@ -33,6 +33,8 @@ HANDLERS: dict[str, Handler] = {
     "event.subscribe": events.subscribe,
     "event.unsubscribe": events.unsubscribe,
     "message.list": messages.list_messages,
+    "message.outbox": messages.outbox,
+    "message.send": messages.send,
     "notify.test": notify.test,
     "rpc.discover": daemon.discover,
 }

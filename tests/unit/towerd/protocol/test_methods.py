@@ -9,7 +9,8 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from towerd.protocol.methods import METHODS, Params, Right
+from towerd.protocol.methods import METHODS, Right
+from towerd.protocol.parameters import Params
 from towerd.protocol.types import Wire
 
 # Written from the contract.

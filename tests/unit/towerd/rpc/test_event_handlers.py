@@ -7,7 +7,8 @@ import pytest
 from tests.unit.towerd.rpc.calls import a_call
 from tests.unit.towerd.waiting import run
 from towerd.protocol.errors import TowerError
-from towerd.protocol.methods import MAX_ROW_ID, Subscribe, Unsubscribe
+from towerd.protocol.methods import Subscribe, Unsubscribe
+from towerd.protocol.parameters import MAX_ROW_ID
 from towerd.rpc.handlers.events import moment, subscribe, unsubscribe
 
 

@@ -49,6 +49,9 @@ class Ledger:
 
     async def commit(self, *_: Any) -> None: ...
 
+    async def read(self, *_: Any) -> list[Any]:
+        return []
+
     async def settle(self) -> None: ...
 
     def forget(self, _account_id: str) -> None: ...
