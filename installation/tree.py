@@ -68,7 +68,8 @@ class Tree:
         fresh, old = (home.with_name(f".tower.{word}") for word in ("new", "old"))
         for left_over in (fresh, old):
             shutil.rmtree(left_over, ignore_errors=True)
-        home.parent.mkdir(parents=True, exist_ok=True)
+        # Who may not write there is told so by this, rather than by what would fail on the way.
+        fresh.mkdir(parents=True)
         environment.build(fresh, self._layout.home, wheels)
         if home.exists():
             home.rename(old)

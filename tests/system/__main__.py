@@ -28,9 +28,7 @@ def main() -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="tower-packages-") as directory:
         place = Path(directory)
-        first, second = packages.build(), packages.build_newer(place)
-        for package in (first, second):
-            (place / package.name).write_bytes(package.read_bytes())
+        first, second = packages.build(place), packages.build_newer(place)
         with Machine(BINDS | {PLACE: place}) as machine:
             machine.boot()
             sys.stdout.write(_HEAD + live(machine, first, second).transcript())

@@ -36,13 +36,13 @@ def place(possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 @pytest.fixture(scope="session")
 def package(place: Path) -> Path:
     """Return the package of this checkout."""
-    return Path(shutil.copy(packages.build(), place))
+    return packages.build(place)
 
 
 @pytest.fixture(scope="session")
 def newer_package(place: Path) -> Path:
     """Return the package of the next version."""
-    return Path(shutil.copy(packages.build_newer(place), place))
+    return packages.build_newer(place)
 
 
 @pytest.fixture

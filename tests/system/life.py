@@ -41,6 +41,7 @@ def live(machine: Machine, first: Path, second: Path) -> Terminal:
     upgrade(terminal, machine, second)
     assert [device["device"] for device in whatsapp.devices(PHONE)] == [1]
     remove(terminal, machine)
+    reinstall(terminal, machine, second)
     purge(terminal, machine)
     assert named_tower(machine) == files_before
     return terminal
@@ -102,6 +103,14 @@ def remove(terminal: Terminal, machine: Machine) -> None:
     terminal.type("dpkg --remove tower")
     assert terminal.type("ls -d /usr/bin/towerctl /var/lib/tower /etc/tower", status=2).count("\n") == 3
     assert machine.outcome("pgrep", "--uid", "tower").stdout == ""
+
+
+def reinstall(terminal: Terminal, machine: Machine, package: Path) -> None:
+    """What a removal left is taken up again."""
+    terminal.say("Installed again, it goes on where it was:")
+    machine.run("dpkg", "-i", f"/root/{package.name}")
+    terminal.show(f"dpkg -i {package.name} >/dev/null")
+    terminal.type("towerctl wait sales --for connected --timeout 60")
 
 
 def purge(terminal: Terminal, machine: Machine) -> None:

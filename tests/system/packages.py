@@ -5,9 +5,13 @@ The one rule: both are built as anybody would build them, by `make deb`.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import re
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from installation.wheels import OLDEST_PYTHON
@@ -43,28 +47,39 @@ def _said_by(*command: str) -> str | None:
 
 def gather_wheels() -> None:
     """Gather what `make install` needs, so that a machine without a network finds it there."""
-    subprocess.run(["make", "--silent", "build/wheels/complete"], cwd=CHECKOUT, check=True)
+    with _alone_in(CHECKOUT):
+        subprocess.run(["make", "--silent", "build/wheels/complete"], cwd=CHECKOUT, check=True)
 
 
-def build(checkout: Path = CHECKOUT) -> Path:
-    """Build the package of a checkout and return it."""
-    done = subprocess.run(
-        ["make", "--silent", "deb"], cwd=checkout, check=True, stdout=subprocess.PIPE, text=True
-    )
-    return Path(done.stdout.split()[-1])
+def build(place: Path, checkout: Path = CHECKOUT) -> Path:
+    """Build the package of a checkout and return a copy of it in `place`."""
+    with _alone_in(checkout):
+        command = ["make", "--silent", "deb"]
+        done = subprocess.run(command, cwd=checkout, check=True, stdout=subprocess.PIPE, text=True)
+        return Path(shutil.copy(done.stdout.split()[-1], place))
 
 
-def build_newer(directory: Path) -> Path:
+def build_newer(place: Path) -> Path:
     """Build the package of a copy of this checkout that calls itself a later version."""
-    copy = directory / "newer"
-    shutil.copytree(CHECKOUT, copy, ignore=_KEPT_OUT)
-    for name, key in (("pyproject.toml", "version"), ("towerd/__init__.py", "__version__")):
-        file = copy / name
-        pattern = rf'^({key} = "\d+\.\d+\.)(\d+)(")$'
-        text, count = re.subn(pattern, _a_version_ahead, file.read_text(), flags=re.MULTILINE)
-        assert count == 1, name
-        file.write_text(text)
-    return build(copy)
+    with tempfile.TemporaryDirectory(prefix="tower-newer-") as directory:
+        copy = Path(directory) / "checkout"
+        shutil.copytree(CHECKOUT, copy, ignore=_KEPT_OUT)
+        for name, key in (("pyproject.toml", "version"), ("towerd/__init__.py", "__version__")):
+            file = copy / name
+            pattern = rf'^({key} = "\d+\.\d+\.)(\d+)(")$'
+            text, count = re.subn(pattern, _a_version_ahead, file.read_text(), flags=re.MULTILINE)
+            assert count == 1, name
+            file.write_text(text)
+        return build(place, copy)
+
+
+@contextlib.contextmanager
+def _alone_in(checkout: Path) -> Iterator[None]:
+    """Keep others of these tests out of the directory `build` of a checkout."""
+    (checkout / "build").mkdir(exist_ok=True)
+    with (checkout / "build/lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def unpack(package: Path, root: Path) -> None:

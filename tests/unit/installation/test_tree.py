@@ -15,7 +15,7 @@ PREFIX = Path("/opt/tower")
 
 
 def pretend_build(place: Path, final: Path, wheels: Path) -> None:
-    (place / "bin").mkdir(parents=True)
+    (place / "bin").mkdir()
     (place / "made-of").write_text(wheels.name)
 
 
