@@ -67,6 +67,10 @@ class Account(TypedDict):
     pairing: Pairing | None
     reconnect: Reconnect | None
     worker: NotRequired[Worker | None]
+    sent_today: int
+    received_today: int
+    daily_limit: int
+    waiting: int
     created_at: str
     updated_at: str
     last_connected_at: str | None

@@ -40,10 +40,11 @@ def count(account_id: str, day: str, *, received: int = 0, sent: int = 0) -> Non
     ).execute()
 
 
-def traffic(day: str) -> list[TrafficRecord]:
-    """Return what all accounts have received and sent on a day."""
-    rows: Any = Traffic.select().where(Traffic.day == day).dicts()
-    return [TrafficRecord(**row) for row in rows]
+def traffic(account_id: str, day: str) -> TrafficRecord:
+    """Return what an account has received and sent on a day."""
+    rows: Any = Traffic.select().where((Traffic.account_id == account_id) & (Traffic.day == day)).dicts()
+    found = next((TrafficRecord(**row) for row in rows), None)
+    return found or TrafficRecord(account_id=account_id, day=day, received=0, sent=0)
 
 
 def select(query: MessageQuery) -> list[MessageRecord]:

@@ -173,8 +173,11 @@ class Registry:
             outgoing.delete(account_id)
             return self._write_events(events)
 
-    def keep_messages(self, arrival: Arrival) -> list[EventRecord]:
+    def keep_messages(self, arrival: Arrival) -> tuple[int, list[EventRecord]]:
         """Keep messages of one account that came in; those that are known already change nothing.
+
+        Returns:
+            How many count as received, and the events.
 
         Raises:
             RegistryError: nothing was written.
@@ -186,7 +189,7 @@ class Registry:
                 mailbox.count(arrival.account_id, arrival.day, received=received)
             if added and added[-1].id % _PRUNED_EVERY < len(added):
                 mailbox.prune(arrival.account_id, kept=arrival.kept, before=arrival.kept_since)
-            return self._write_events(arrival.event(one) for one in added if not one.from_me)
+            return received, self._write_events(arrival.event(one) for one in added if not one.from_me)
 
     def messages(self, query: MessageQuery) -> list[MessageRecord]:
         """Return the messages that fit, oldest first.
@@ -197,14 +200,14 @@ class Registry:
         with reading():
             return mailbox.select(query)
 
-    def traffic(self, day: str) -> list[TrafficRecord]:
-        """Return what all accounts have received and sent on a day.
+    def traffic(self, account_id: str, day: str) -> TrafficRecord:
+        """Return what an account has received and sent on a day.
 
         Raises:
             RegistryError: the database cannot be read.
         """
         with reading():
-            return mailbox.traffic(day)
+            return mailbox.traffic(account_id, day)
 
     def accept(self, record: OutgoingRecord) -> OutgoingRecord:
         """Add a text to be sent, or return the one that its key names already.

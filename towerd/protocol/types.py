@@ -80,6 +80,10 @@ class Account(Wire, frozen=True, kw_only=True):
     pairing: Pairing | None
     reconnect: Reconnect | None
     worker: Worker | msgspec.UnsetType | None = msgspec.UNSET
+    sent_today: int
+    received_today: int
+    daily_limit: int
+    waiting: int
     created_at: str
     updated_at: str
     last_connected_at: str | None

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from sessions.states import State
 from towerd.protocol.types import Health
 
+_WARNING_SHARE = 0.7
+_CRITICAL_SHARE = 0.9
+"""Above this health is critical, at it still a warning."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
@@ -18,12 +22,14 @@ class Condition:
     Attributes:
         is_doubtful: a connected session owes a sign of life.
         is_tired: so many reconnects failed that a human should look.
+        daily_share: texts sent today as a share of the daily limit.
     """
 
     state: State
     reason: str | None
     is_doubtful: bool
     is_tired: bool
+    daily_share: float = 0.0
 
 
 def health(condition: Condition) -> tuple[Health, list[str]]:
@@ -40,7 +46,11 @@ def health(condition: Condition) -> tuple[Health, list[str]]:
             return "warning", reasons
         case State.PAIRING | State.AUTHENTICATED:
             return ("warning", [condition.reason]) if condition.reason else ("inactive", [])
+        case State.CONNECTED if condition.daily_share > _CRITICAL_SHARE:
+            return "critical", ["daily-limit"]
         case State.CONNECTED if condition.is_doubtful:
             return "warning", ["server-silent"]
+        case State.CONNECTED if condition.daily_share >= _WARNING_SHARE:
+            return "warning", ["daily-limit"]
         case _:
             return "healthy", []

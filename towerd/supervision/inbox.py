@@ -14,12 +14,13 @@ import msgspec
 
 from sessions import messages
 from sessions.incoming import Incoming
-from towerd.accounts.records import AccountRecord, Arrival, EventDraft, MessageRecord
-from towerd.clock import day_of
+from towerd.accounts.records import AccountRecord, Arrival, EventDraft, EventRecord, MessageRecord
+from towerd.accounts.registry import Registry
 from towerd.protocol.errors import TowerError
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.carrier import Carrier
 from towerd.supervision.surroundings import Surroundings
+from towerd.supervision.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +36,14 @@ class Inbox:
     Args:
         account: whose messages they are.
         carrier: its worker is told what is committed.
+        tally: counts them.
         around: the daemon's parts.
     """
 
-    def __init__(self, account: AccountState, carrier: Carrier, around: Surroundings) -> None:
+    def __init__(self, account: AccountState, carrier: Carrier, tally: Tally, around: Surroundings) -> None:
         self._account = account
         self._carrier = carrier
+        self._tally = tally
         self._around = around
         # With the generation of the worker that said it: the numbers are that worker's.
         self._waiting: list[tuple[int, messages.MessageCame]] = []
@@ -101,12 +104,20 @@ class Inbox:
         arrival = Arrival(
             account_id=record.id,
             messages=[_record(record, one, now) for one in incoming],
-            day=day_of(now, config.zone),
+            day=self._tally.day,
             kept=config.kept,
             kept_since=now - config.kept_days * 86400.0,
             event=self._event,
         )
-        await self._around.ledger.commit(lambda registry: registry.keep_messages(arrival))
+        counted: list[int] = []
+
+        def write(registry: Registry) -> list[EventRecord]:
+            received, events = registry.keep_messages(arrival)
+            counted.append(received)
+            return events
+
+        await self._around.ledger.commit(write)
+        self._tally.count(arrival.day, received=counted[0])
         self._account.note(last_activity_at=now)
 
     def _event(self, message: MessageRecord) -> EventDraft:

@@ -27,6 +27,7 @@ from towerd.supervision.reconcile import Finding
 from towerd.supervision.removal import Removal
 from towerd.supervision.reports import ReportReader
 from towerd.supervision.surroundings import Surroundings
+from towerd.supervision.tally import Tally
 from towerd.supervision.uninterrupted import uninterrupted
 
 CODE_PATIENCE_SECONDS = 45.0
@@ -418,6 +419,16 @@ class Keeper:
                 hint=f"link it first: towerctl qr {ACCOUNT}",
             )
         self._life.around.roster.set_primary(self.account)
+
+    @property
+    def tally(self) -> Tally:
+        """What was sent and received today."""
+        return self._life.tally
+
+    @property
+    def waiting(self) -> int:
+        """How many texts wait to be sent."""
+        return self._life.outbox.waiting
 
     @property
     def condition(self) -> Condition:

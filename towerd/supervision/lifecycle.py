@@ -30,6 +30,7 @@ from towerd.supervision.pairing import PairingAttempt
 from towerd.supervision.reconcile import Finding, reconcile
 from towerd.supervision.roster import Refusal
 from towerd.supervision.surroundings import Surroundings
+from towerd.supervision.tally import Tally
 from towerd.supervision.timers import Timers
 from towerd.supervision.truth import Pulse
 from towerd.supervision.wellbeing import Wellbeing
@@ -82,8 +83,9 @@ class Lifecycle:
         )
         self.backoff = Backoff(around.settings)
         self.pulse = Pulse(self.account, self.carrier, settings=around.settings)
-        self.inbox = Inbox(self.account, self.carrier, around)
-        self.outbox = Outbox(self.account, self.carrier, around)
+        self.tally = Tally(self.account, around)
+        self.inbox = Inbox(self.account, self.carrier, self.tally, around)
+        self.outbox = Outbox(self.account, self.carrier, self.tally, around)
         self.timers = Timers()
         self.lock = asyncio.Lock()
         self.eviction: Refusal | None = None
@@ -93,7 +95,7 @@ class Lifecycle:
         self.is_going_to_pair = False
         self.is_closing = False
         self._aftermaths: set[asyncio.Task[None]] = set()
-        self.wellbeing = Wellbeing(self.account, self.pulse, self.backoff)
+        self.wellbeing = Wellbeing(self.account, self.pulse, self.backoff, self.tally)
 
     @property
     def config(self) -> Config:

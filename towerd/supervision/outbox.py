@@ -19,12 +19,12 @@ from sessions import messages
 from sessions.states import LINKED_STATES, State
 from towerd.accounts.records import EventDraft, EventRecord, OutgoingRecord
 from towerd.accounts.registry import Registry
-from towerd.clock import day_of
 from towerd.protocol.errors import ACCOUNT, Field, TowerError
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.carrier import Carrier
 from towerd.supervision.process import OrderFailedError, WorkerEndedError
 from towerd.supervision.surroundings import Surroundings
+from towerd.supervision.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -49,16 +49,17 @@ class Outbox:
     Args:
         account: whose texts they are.
         carrier: its worker sends them.
+        tally: counts them.
         around: the daemon's parts.
     """
 
-    def __init__(self, account: AccountState, carrier: Carrier, around: Surroundings) -> None:
+    def __init__(self, account: AccountState, carrier: Carrier, tally: Tally, around: Surroundings) -> None:
         self._account = account
         self._carrier = carrier
+        self._tally = tally
         self._around = around
         self._queue: dict[int, OutgoingRecord] = {}
         self._sent_at: deque[float] = deque()
-        self._today = ("", 0)
         self._sender: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._is_closed = False
@@ -77,6 +78,7 @@ class Outbox:
             TowerError: `registry-unavailable`.
         """
         account_id, now = self._account.record.id, self._now()
+        await self._tally.look()
         left = await self._around.ledger.read(lambda registry: registry.unsettled(account_id))
         sent = await self._around.ledger.read(
             lambda registry: registry.sent_since(account_id, now - _MINUTE_SECONDS)
@@ -180,26 +182,14 @@ class Outbox:
                 f"{len(self._queue)} texts of {record.name} wait already",
                 hint="try again when some are sent; limits.queue says how many may wait",
             )
-        daily = self.daily_limit
-        if await self._count_today() + len(self._queue) >= daily:
+        await self._tally.look()
+        daily = self._tally.daily_limit
+        if self._tally.sent + len(self._queue) >= daily:
             raise TowerError(
                 "limit-reached",
                 f"{record.name} has sent or is to send {daily} texts today, which is its daily limit",
                 hint="try again tomorrow, or raise limits.daily in tower.toml(5)",
             )
-
-    @property
-    def daily_limit(self) -> int:
-        """How many texts the account may send in a day."""
-        return self._around.config.limits.daily
-
-    async def _count_today(self) -> int:
-        """Return how many texts were sent on this day of the configured zone."""
-        account_id, day = self._account.record.id, self._day()
-        if self._today[0] != day:
-            rows = await self._around.ledger.read(lambda registry: registry.traffic(day))
-            self._today = (day, next((one.sent for one in rows if one.account_id == account_id), 0))
-        return self._today[1]
 
     # Sending.
 
@@ -226,11 +216,12 @@ class Outbox:
     async def _next(self) -> tuple[float, OutgoingRecord | None]:
         """Return the text to send now, or None and for how long there is none."""
         now = self._now()
-        if await self._count_today() >= self.daily_limit:
+        await self._tally.look()
+        if self._tally.sent >= self._tally.daily_limit:
             return _LOOK_SECONDS, None
         while self._sent_at and not now - _MINUTE_SECONDS < self._sent_at[0] <= now:
             self._sent_at.popleft()
-        if len(self._sent_at) >= self._around.config.limits.per_minute:
+        if len(self._sent_at) >= self._tally.per_minute_limit:
             return self._sent_at[0] + _MINUTE_SECONDS - now, None
         delay, chats = _LOOK_SECONDS, set[str]()
         for record in self._queue.values():
@@ -306,11 +297,11 @@ class Outbox:
             TowerError: `registry-unavailable`.
         """
         record = msgspec.structs.replace(record, state=state, reason=reason, settled_at=self._now())
-        day = self._day() if state == "sent" else None
+        day = self._tally.day if state == "sent" else None
         event = self._event(record)
         await self._around.ledger.commit(lambda registry: registry.write_outgoing(record, [event], day=day))
         if day is not None:
-            self._today = (day, self._today[1] + 1 if self._today[0] == day else 1)
+            self._tally.count(day, sent=1)
             self._account.note(last_activity_at=self._now())
         self._queue.pop(record.id, None)
         for watcher in list(self._watchers):
@@ -333,9 +324,6 @@ class Outbox:
             return self._account.draft("message.sent", facts)
         facts = {"message": record.id, "to": record.target, "key": record.key, "reason": record.reason}
         return self._account.draft("message.failed", facts)
-
-    def _day(self) -> str:
-        return day_of(self._now(), self._around.config.messages.zone)
 
     def _now(self) -> float:
         return self._around.clock.now()

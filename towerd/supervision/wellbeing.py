@@ -8,6 +8,7 @@ from __future__ import annotations
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.backoff import Backoff
 from towerd.supervision.health import Condition, health
+from towerd.supervision.tally import Tally
 from towerd.supervision.truth import Pulse
 
 
@@ -18,12 +19,14 @@ class Wellbeing:
         account: has the state, and takes the events.
         pulse: knows whether a session owes a sign of life.
         backoff: knows whether reconnecting has become hopeless.
+        tally: knows how near the daily limit is.
     """
 
-    def __init__(self, account: AccountState, pulse: Pulse, backoff: Backoff) -> None:
+    def __init__(self, account: AccountState, pulse: Pulse, backoff: Backoff, tally: Tally) -> None:
         self._account = account
         self._pulse = pulse
         self._backoff = backoff
+        self._tally = tally
         self._level, _ = health(self.condition)
         account.watch(self._look)
 
@@ -36,6 +39,7 @@ class Wellbeing:
             reason=record.reason,
             is_doubtful=self._pulse.is_doubtful,
             is_tired=self._backoff.is_slow,
+            daily_share=self._tally.sent / self._tally.daily_limit,
         )
 
     def _look(self) -> None:

@@ -19,11 +19,12 @@ from tests.unit.towerd.waiting import run, turns, until
 from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import MessageQuery, MessageRecord
 from towerd.accounts.registry import Registry
-from towerd.clock import SystemClock
+from towerd.clock import SystemClock, day_of
 from towerd.config import Config
 from towerd.supervision import inbox as inbox_module
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.inbox import Inbox
+from towerd.supervision.tally import Tally
 
 
 class Carrier:
@@ -50,7 +51,7 @@ class Desk:
         self.account = AccountState(self.record, ledger=self.ledger, clock=clock)
         self.carrier = Carrier(directory, self.record.id)
         around = type("Around", (), {"ledger": self.ledger, "clock": clock, "config": Config()})()
-        self.inbox = Inbox(self.account, self.carrier, around)  # type: ignore[arg-type]
+        self.inbox = Inbox(self.account, self.carrier, Tally(self.account, around), around)  # type: ignore[arg-type]
 
     async def kept(self) -> list[MessageRecord]:
         query = MessageQuery(account_id=self.record.id)
@@ -58,8 +59,7 @@ class Desk:
 
     async def received(self) -> int:
         def counts(registry: Registry) -> int:
-            day = inbox_module.day_of(SystemClock().now(), "")
-            return sum(one.received for one in registry.traffic(day))
+            return registry.traffic(self.record.id, day_of(SystemClock().now(), "")).received
 
         return await self.ledger.read(counts)
 

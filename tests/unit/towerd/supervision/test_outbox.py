@@ -18,12 +18,14 @@ from tests.unit.towerd.waiting import run, turns, until
 from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import OutgoingRecord
 from towerd.accounts.registry import Registry
+from towerd.clock import day_of
 from towerd.config import Config, LimitsConfig
 from towerd.protocol.errors import TowerError
 from towerd.supervision import outbox as outbox_module
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.outbox import MAX_ATTEMPTS, Outbox
 from towerd.supervision.process import OrderFailedError, WorkerEndedError
+from towerd.supervision.tally import Tally
 
 ALICE, BOB = "491701111111", "491702222222"
 
@@ -75,7 +77,7 @@ class Desk:
 
     def another(self) -> Outbox:
         """Return an outbox as a new start of the daemon makes it."""
-        return Outbox(self.account, self.carrier, self.around)  # type: ignore[arg-type]
+        return Outbox(self.account, self.carrier, Tally(self.account, self.around), self.around)  # type: ignore[arg-type]
 
     async def send(self, text: str = "hello", to: str = ALICE, key: str | None = None) -> OutgoingRecord:
         return await self.outbox.accept(target=to, text=text, key=key)
@@ -123,8 +125,8 @@ def test_text_is_sent_counted_and_told_of_without_its_words(tmp_path: Path) -> N
                 "message.sent",
                 {"message": record.id, "chat": f"{ALICE}@s.whatsapp.net", "key": "k"},
             )
-            day = outbox_module.day_of(desk.clock.now(), "")
-            (traffic,) = await desk.ledger.read(lambda registry: registry.traffic(day))
+            day = day_of(desk.clock.now(), "")
+            traffic = await desk.ledger.read(lambda registry: registry.traffic(desk.record.id, day))
             assert (traffic.sent, traffic.received) == (1, 0)
 
     run(scene())

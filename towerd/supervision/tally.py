@@ -1,0 +1,71 @@
+"""What one account has sent and received on the present day, and what it may send.
+
+The one rule: a day is one of the configured zone and is looked at each time, so that midnight comes right
+whatever the daemon or the clock did meanwhile.
+"""
+
+from __future__ import annotations
+
+from towerd.clock import day_of
+from towerd.supervision.account_state import AccountState
+from towerd.supervision.surroundings import Surroundings
+
+
+class Tally:
+    """Counts one account's messages of the present day.
+
+    Args:
+        account: whose messages they are.
+        around: the daemon's parts.
+    """
+
+    def __init__(self, account: AccountState, around: Surroundings) -> None:
+        self._account = account
+        self._around = around
+        self._day = ""
+        self._sent = 0
+        self._received = 0
+
+    @property
+    def day(self) -> str:
+        """The present day, such as 2026-01-31."""
+        return day_of(self._around.clock.now(), self._around.config.messages.zone)
+
+    async def look(self) -> None:
+        """Read the counts of the present day, unless they are at hand.
+
+        Raises:
+            TowerError: `registry-unavailable`.
+        """
+        day, account_id = self.day, self._account.record.id
+        if day == self._day:
+            return
+        found = await self._around.ledger.read(lambda registry: registry.traffic(account_id, day))
+        self._day, self._sent, self._received = day, found.sent, found.received
+
+    def count(self, day: str, *, sent: int = 0, received: int = 0) -> None:
+        """Count what was committed for a day; another one than that at hand is read when it is looked at."""
+        if day == self._day:
+            self._sent += sent
+            self._received += received
+        self._account.changed()
+
+    @property
+    def sent(self) -> int:
+        """Texts sent on the present day, as far as it was looked at."""
+        return self._sent if self._day == self.day else 0
+
+    @property
+    def received(self) -> int:
+        """Messages received on the present day, as far as it was looked at."""
+        return self._received if self._day == self.day else 0
+
+    @property
+    def daily_limit(self) -> int:
+        """How many texts the account may send in a day."""
+        return self._around.config.limits.daily
+
+    @property
+    def per_minute_limit(self) -> int:
+        """How many texts the account may send in any 60 seconds."""
+        return self._around.config.limits.per_minute
