@@ -62,6 +62,9 @@ class Tower(click.Group):
         sys.exit(run(arguments))
 
 
+_PLUGIN_UNKNOWN = 3
+"""What a monitoring plugin exits with when it is used wrongly."""
+
 cli = Tower(
     "towerctl",
     help="""Link WhatsApp accounts and keep them connected, through the daemon towerd.
@@ -101,6 +104,9 @@ def run(arguments: list[str]) -> int:
             raise _usage_failure(error, app) from error
     except Failure as failure:
         status = _report(app, failure)
+        if "health" in options and "--check" in options:
+            # To a monitoring system every other status would say how the accounts are.
+            status = _PLUGIN_UNKNOWN
     except BrokenPipeError:
         abandon_output()
         return BROKEN_PIPE

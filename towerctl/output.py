@@ -127,6 +127,7 @@ class Result:
         view: turns the document into text.
         failures: what went wrong beside it, each reported in text.
         summary: the failure that --json reports instead of the document, when there are failures.
+        status: the exit status when nothing failed.
     """
 
     def __init__(
@@ -136,7 +137,9 @@ class Result:
         *,
         failures: Sequence[Failure] = (),
         summary: Failure | None = None,
+        status: int = DONE,
     ) -> None:
+        self.status = status
         self.document = document
         self.view = view
         self.failures = failures
@@ -180,7 +183,7 @@ class Screen:
         return DONE
 
     def _render_result(self, result: Result) -> int:
-        status = max((failure.exit_status for failure in result.failures), default=DONE)
+        status = max((failure.exit_status for failure in result.failures), default=result.status)
         if self._settings.as_json and result.summary is not None and status:
             self.report(result.summary)
             return status

@@ -23,6 +23,7 @@ COMMANDS = {
     "outbox": "sending:outbox",
     "messages": "messages:messages",
     "audit": "audit:audit",
+    "health": "health:health",
     "status": "daemon:status",
     "config": "configuration:config",
     "reload": "configuration:reload",

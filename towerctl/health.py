@@ -1,0 +1,82 @@
+"""How well accounts are, for people and for monitoring systems.
+
+The one rule: with --check the first line and the exit status are those of a monitoring plugin, whatever
+happens: 0 ok, 1 warning, 2 critical, 3 unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, TypedDict
+
+from towerctl.output import Block, Cell, Line, Note, Table
+from towerctl.views import NONE
+
+if TYPE_CHECKING:
+    from towerctl import results
+
+OK, WARNING, CRITICAL, UNKNOWN = range(4)
+"""Exit statuses of monitoring plugins (Monitoring Plugins Development Guidelines)."""
+
+WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+_STATUS = {"healthy": OK, "inactive": OK, "warning": WARNING, "critical": CRITICAL}
+_STYLES = {"healthy": "green", "warning": "yellow", "critical": "bold red", "inactive": "dim"}
+_LEVELS = ("healthy", "warning", "critical", "inactive")
+
+
+class Health(TypedDict):
+    """What `health` prints as JSON."""
+
+    status: str
+    accounts: list[results.Account]
+
+
+def health_of(accounts: Sequence[results.Account]) -> Health:
+    """Sum up how some accounts are."""
+    return {"status": WORDS[status_of(accounts)].lower(), "accounts": list(accounts)}
+
+
+def status_of(accounts: Iterable[results.Account]) -> int:
+    """Return a plugin's exit status; a level that this towerctl does not know, or no account, is unknown."""
+    found = {_STATUS.get(account["health"], UNKNOWN) for account in accounts}
+    # Unknown has the highest number and is not the worst news.
+    return CRITICAL if CRITICAL in found else max(found, default=UNKNOWN)
+
+
+def table(health: Health) -> list[Block]:
+    """`health`: a row each."""
+    if not health["accounts"]:
+        return [Note("no accounts; add one: towerctl add NAME")]
+    rows = [
+        [
+            Cell(account["name"], "bold"),
+            Cell(account["health"], _STYLES.get(account["health"], "")),
+            Cell(", ".join(account["health_reasons"]) or NONE),
+            Cell(account["state"]),
+            Cell(f"{account['sent_today']}/{account['daily_limit']}"),
+            Cell(str(account["received_today"])),
+            Cell(str(account["waiting"])),
+        ]
+        for account in health["accounts"]
+    ]
+    columns = ["NAME", "HEALTH", "REASONS", "STATE", "SENT", "RECEIVED", "WAITING"]
+    return [Table(columns, rows, shrinkable=["REASONS", "NAME"])]
+
+
+def plugin_lines(health: Health) -> list[Block]:
+    """`health --check`: a plugin's line with performance data, then one for each account that is not well."""
+    accounts = health["accounts"]
+    if not accounts:
+        return [Line("TOWER UNKNOWN - there are no accounts to look at")]
+    counts = {level: sum(one["health"] == level for one in accounts) for level in _LEVELS}
+    words = ", ".join(f"{count} {level}" for level, count in counts.items() if count)
+    data = [f"{level}={count};;;0;{len(accounts)}" for level, count in counts.items()]
+    data += [f"sent={sum(one['sent_today'] for one in accounts)};;;0"]
+    data += [f"received={sum(one['received_today'] for one in accounts)};;;0"]
+    data += [f"waiting={sum(one['waiting'] for one in accounts)};;;0"]
+    lines = [Line(f"TOWER {WORDS[status_of(accounts)]} - {words} | {' '.join(data)}")]
+    for one in accounts:
+        if one["health"] in ("warning", "critical"):
+            why = ", ".join(one["health_reasons"]) or one["state"]
+            lines.append(Line(f"{one['name']}: {one['health']} ({why})".replace("|", "/")))
+    return [*lines]
