@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,21 +17,29 @@ from tests.system.whatsapp import CHECKOUT
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.fixture(scope="module")
-def pipx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return where pipx, and nothing else, is installed."""
-    place = tmp_path_factory.mktemp("pipx")
-    subprocess.run([sys.executable, "-m", "venv", place], check=True)
-    subprocess.run([place / "bin/python", "-m", "pip", "install", "--quiet", "pipx", "build"], check=True)
-    return place
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Return a directory for two environments, too large to be kept as other tests' are."""
+    with tempfile.TemporaryDirectory(prefix="tower-pipx-") as directory:
+        yield Path(directory)
 
 
-def test_what_pipx_installs_from_an_sdist_runs(pipx: Path, tmp_path: Path) -> None:
-    build = [pipx / "bin/python", "-m", "build", "--sdist", "--outdir", tmp_path, CHECKOUT]
+@pytest.fixture
+def pipx(place: Path) -> Path:
+    """Return where pipx, and what makes an sdist, is installed."""
+    environment = place / "environment"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    command = [environment / "bin/python", "-m", "pip", "install", "--quiet", "pipx", "build"]
+    subprocess.run(command, check=True)
+    return environment / "bin"
+
+
+def test_what_pipx_installs_from_an_sdist_runs(pipx: Path, place: Path) -> None:
+    build = [pipx / "python", "-m", "build", "--sdist", "--outdir", place, CHECKOUT]
     subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
-    (sdist,) = tmp_path.glob("tower-*.tar.gz")
-    homes = {name: str(tmp_path / name) for name in ("PIPX_HOME", "PIPX_BIN_DIR", "PIPX_MAN_DIR")}
-    subprocess.run([pipx / "bin/pipx", "install", "--quiet", sdist], env=os.environ | homes, check=True)
+    (sdist,) = place.glob("tower-*.tar.gz")
+    homes = {name: str(place / name) for name in ("PIPX_HOME", "PIPX_BIN_DIR", "PIPX_MAN_DIR")}
+    subprocess.run([pipx / "pipx", "install", "--quiet", sdist], env=os.environ | homes, check=True)
 
     binaries = Path(homes["PIPX_BIN_DIR"])
     assert {path.name for path in binaries.iterdir()} == {"towerctl", "towerd"}
