@@ -216,6 +216,18 @@ class NotifyConfig(Section, frozen=True, kw_only=True):
     retry_seconds: Seconds = 10.0
 
 
+class MetricsConfig(Section, frozen=True, kw_only=True):
+    """`[metrics]`.
+
+    Attributes:
+        textfile: where the figures are written for node_exporter, a file that ends in .prom; empty: nowhere.
+        interval_seconds: how often.
+    """
+
+    textfile: str = ""
+    interval_seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 15.0
+
+
 class LimitsConfig(Section, frozen=True, kw_only=True):
     """`[limits]`.
 
@@ -245,6 +257,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     messages: MessagesConfig = MessagesConfig()
     notify: NotifyConfig = NotifyConfig()
     limits: LimitsConfig = LimitsConfig()
+    metrics: MetricsConfig = MetricsConfig()
 
 
 NEEDS_RESTART: dict[str, str] = {

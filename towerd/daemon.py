@@ -35,6 +35,7 @@ from towerd.clock import Clock
 from towerd.configuration import Configuration
 from towerd.events import EventStream
 from towerd.incidents import Incidents, Outlook, outlook
+from towerd.metrics import Metrics
 from towerd.notify import Notifier, Programs, wanted
 from towerd.paths import Paths, shared_environment
 from towerd.protocol.errors import TowerError
@@ -50,6 +51,7 @@ from towerd.supervision.spawn import Spawner
 from towerd.supervision.supervisor import PATROL_SECONDS, Supervisor
 from towerd.supervision.surroundings import Surroundings
 from towerd.systemd import Systemd
+from towerd.textfile import Textfile
 from towerd.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -213,7 +215,12 @@ class Daemon:
 
         incidents, notifier = self._watch_over(ledger, look)
         await incidents.load()
+        metrics = Metrics(supervisor, self._clock.now())
+        events.tap(metrics.take)
+        textfile = Textfile(metrics, self._settings)
         services = Services(
+            metrics=metrics,
+            textfile=textfile,
             supervisor=supervisor,
             access=access,
             ledger=ledger,
@@ -245,6 +252,7 @@ class Daemon:
             asyncio.create_task(watch.run(), name="watch"),
             asyncio.create_task(incidents.run(), name="incidents"),
             asyncio.create_task(notifier.run(), name="notifier"),
+            asyncio.create_task(textfile.run(), name="textfile"),
         ]
         try:
             await self._stopping.wait()

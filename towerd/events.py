@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from towerd.accounts.records import EventRecord
 from towerd.clock import rfc3339
@@ -53,6 +53,7 @@ class EventStream:
 
     def __init__(self) -> None:
         # Weak: a listener whose reader was cancelled before it began is nobody's any more.
+        self._takers: list[Callable[[Sequence[EventRecord]], None]] = []
         self._listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
 
     def listen(self) -> Listener:
@@ -65,8 +66,14 @@ class EventStream:
         """End a listener."""
         self._listeners.discard(listener)
 
+    def tap(self, taker: Callable[[Sequence[EventRecord]], None]) -> None:
+        """Hand events to a function as well, for as long as the daemon runs; it must not fail, nor wait."""
+        self._takers.append(taker)
+
     def publish(self, events: Sequence[EventRecord]) -> None:
         """Hand events to every listener."""
+        for taker in self._takers:
+            taker(events)
         for event in events:
             for listener in self._listeners:
                 listener.offer(event)

@@ -23,6 +23,7 @@ COMMANDS = {
     "outbox": "sending:outbox",
     "messages": "messages:messages",
     "audit": "audit:audit",
+    "metrics": "metrics:metrics",
     "health": "health:health",
     "status": "daemon:status",
     "config": "configuration:config",

@@ -113,6 +113,12 @@ class ReloadResult(Wire, frozen=True, kw_only=True):
     changed: list[Change]
 
 
+class MetricsResult(Wire, frozen=True, kw_only=True):
+    """Figures in the text exposition format of Prometheus."""
+
+    text: str
+
+
 class NotifyChannel(Wire, frozen=True, kw_only=True):
     """A way to tell people of incidents, and the program that takes the message."""
 

@@ -14,6 +14,7 @@ import msgspec
 from sessions.states import State
 from towerd.protocol.daemon_types import (
     ConfigResult,
+    MetricsResult,
     NotifyResult,
     ReloadResult,
     StatusResult,
@@ -302,6 +303,9 @@ METHODS: dict[str, Method] = {
     ),
     "daemon.status": Method(
         params=Nothing, result=StatusResult, right="read", summary="Say how the daemon is."
+    ),
+    "daemon.metrics": Method(
+        params=Nothing, result=MetricsResult, right="admin", summary="Return the figures for Prometheus."
     ),
     "daemon.config": Method(
         params=Nothing,

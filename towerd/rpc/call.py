@@ -20,6 +20,7 @@ from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.configuration import Configuration
 from towerd.events import EventStream
+from towerd.metrics import Metrics
 from towerd.notify import Notifier
 from towerd.protocol.methods import METHODS
 from towerd.reload import Reload
@@ -29,6 +30,7 @@ from towerd.supervision.fleet import Fleet
 from towerd.supervision.keeper import Keeper
 from towerd.supervision.selection import address, select, visible
 from towerd.supervision.supervisor import Supervisor
+from towerd.textfile import Textfile
 from towerd.watch import Watch
 
 
@@ -43,6 +45,8 @@ class Services:
     fleet: Fleet
     notifier: Notifier
     events: EventStream
+    metrics: Metrics
+    textfile: Textfile
     clock: Clock
     settings: Settings
     configuration: Configuration

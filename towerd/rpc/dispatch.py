@@ -66,6 +66,7 @@ async def _handle(method: str, params: Params, call: Call) -> object:
     """Have a request handled, and note in the audit log who changed what."""
     own = call.for_request(method)
     outcome = "internal-error"
+    began = call.services.clock.monotonic()
     try:
         if METHODS[method].right == "admin":
             own.caller.require_daemon("admin")
@@ -82,6 +83,8 @@ async def _handle(method: str, params: Params, call: Call) -> object:
         outcome = "client-gone"
         raise
     finally:
+        seconds = call.services.clock.monotonic() - began
+        call.services.metrics.answered(method, seconds, None if outcome == "done" else outcome)
         if outcome == "not-permitted" or _is_audited(METHODS[method]):
             await _audit(method, own, outcome)
     return result

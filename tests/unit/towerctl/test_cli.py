@@ -26,7 +26,7 @@ from towerd.protocol.errors import ERRORS, Field, TowerError
 
 CONTRACT = (
     "list show add rename primary remove qr pair unpair logout wait start stop restart watch audit release "
-    "events send outbox messages health status config reload notify version rpc completion"
+    "events send outbox messages health metrics status config reload notify version rpc completion"
 )
 
 

@@ -72,7 +72,7 @@ def _own_problems(call: Call) -> list[str]:
     if not call.caller.sees_all:
         return []
     services = call.services
-    blindness = [services.watch.problem] if services.watch.problem else []
+    blindness = [one for one in (services.watch.problem, services.textfile.problem) if one]
     return [*services.problems, *services.access.unknown, *blindness, *services.notifier.problems]
 
 
@@ -112,6 +112,11 @@ def _fleet(call: Call, seen: list[Keeper]) -> wire.FleetStatus:
         held=len(held),
         since=rfc3339_or_none(fleet.since),
     )
+
+
+async def metrics(call: Call, _params: m.Nothing) -> wire.MetricsResult:
+    """Return the figures for Prometheus."""
+    return wire.MetricsResult(text=call.services.metrics.text())
 
 
 async def config(call: Call, _params: m.Nothing) -> wire.ConfigResult:

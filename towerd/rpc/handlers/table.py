@@ -25,6 +25,7 @@ HANDLERS: dict[str, Handler] = {
     "account.wait": accounts.wait,
     "audit.list": audit.list_audit,
     "daemon.config": daemon.config,
+    "daemon.metrics": daemon.metrics,
     "daemon.release": daemon.release,
     "daemon.reload": daemon.reload,
     "daemon.status": daemon.status,

@@ -13,6 +13,7 @@ from towerd.access import Access
 from towerd.audit import Auditor
 from towerd.config import Config
 from towerd.events import EventStream
+from towerd.metrics import Metrics
 from towerd.rpc.call import Call, Services
 from towerd.rpc.peer import Peer
 
@@ -43,6 +44,8 @@ def services(**parts: Any) -> Services:
         "fleet": None,
         "notifier": None,
         "events": EventStream(),
+        "metrics": Metrics(cast("Any", None), NOW),
+        "textfile": None,
         "clock": clock,
         "settings": settings_of(Config()),
         "configuration": None,
