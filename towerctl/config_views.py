@@ -29,6 +29,9 @@ def settings_table(answer: results.ConfigResult) -> list[Block]:
 def reloaded(answer: results.ReloadResult) -> list[Block]:
     """`reload`: what is another now, and what waits for a restart."""
     blocks: list[Block] = [Line(_change_words(one)) for one in answer["changed"]]
+    accounts = answer["accounts"]
+    for what in ("created", "changed", "stopped"):
+        blocks += [Line(f"account {name}: {what}") for name in accounts[what]]
     if any(one["needs_restart"] for one in answer["changed"]):
         blocks.append(Note("hint: for the rest restart the daemon: systemctl restart towerd"))
     return blocks or [Line("nothing changed")]

@@ -39,6 +39,21 @@ class Worker(TypedDict):
     since: str
 
 
+class Declaration(TypedDict):
+    """The drop-in file that declares an account."""
+
+    file: str
+    desired: str | None
+    is_gone: bool
+
+
+class Limits(TypedDict):
+    """Limits of an account's own."""
+
+    daily: int | None
+    per_minute: int | None
+
+
 class Account(TypedDict):
     """One account."""
 
@@ -66,6 +81,9 @@ class Account(TypedDict):
     platform: str | None
     pairing: Pairing | None
     reconnect: Reconnect | None
+    declaration: Declaration | None
+    limits: Limits
+    proxy_file: str | None
     worker: NotRequired[Worker | None]
     sent_today: int
     received_today: int
@@ -268,10 +286,20 @@ class Change(TypedDict):
     needs_restart: bool
 
 
+class ReloadedAccounts(TypedDict):
+    """What became of the accounts that files declare."""
+
+    created: list[str]
+    changed: list[str]
+    stopped: list[str]
+    mistakes: list[str]
+
+
 class ReloadResult(TypedDict):
     """What the files changed."""
 
     changed: list[Change]
+    accounts: ReloadedAccounts
 
 
 class NotifyChannel(TypedDict):

@@ -22,6 +22,7 @@ from towerd.accounts.transactions import RegistryError
 from towerd.clock import SystemClock
 from towerd.config import Config, ConfigError, config_files, read_config
 from towerd.daemon import Daemon
+from towerd.declarations import DIRECTORY, Reader
 from towerd.lock import StateHeldError, hold
 from towerd.memory import share_one_arena
 from towerd.paths import Paths, PathsError, find_config, find_paths
@@ -94,6 +95,11 @@ def _tell_config(config_path: Path, config: Config) -> int:
     sys.stdout.write(f"{', '.join(files)}: ok\n" if files else "no configuration: defaults\n")
     for words in unknown_names(config.access):
         sys.stderr.write(f"towerd: warning: {words}\n")
+    declared = Reader(owner_uid=os.getuid()).read_directory(config_path.parent / DIRECTORY)
+    declared.refuse_doubles({})
+    # Not a reason to refuse: such a file is left alone, and everything else starts.
+    for mistake in (one for mistakes in declared.mistakes.values() for one in mistakes):
+        sys.stderr.write(f"towerd: warning: {mistake}\n")
     return EXIT_STOPPED
 
 

@@ -33,6 +33,8 @@ from towerd.accounts.transactions import NameTakenError
 from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.configuration import Configuration
+from towerd.declarations import DIRECTORY, Reader
+from towerd.dropins import DropIns
 from towerd.events import EventStream
 from towerd.incidents import Incidents, Outlook, outlook
 from towerd.metrics import Metrics
@@ -202,10 +204,20 @@ class Daemon:
             clock=self._clock,
             ledger=ledger,
         )
-        reload = Reload(configuration, auditor=auditor, systemd=self._systemd, clock=self._clock)
+        drop_ins = DropIns(
+            configuration.path.parent / DIRECTORY,
+            reader=Reader(owner_uid=os.getuid()),
+            supervisor=supervisor,
+            auditor=auditor,
+            ledger=ledger,
+            clock=self._clock,
+        )
+        reload = Reload(configuration, drop_ins, auditor=auditor, systemd=self._systemd, clock=self._clock)
         access = await asyncio.to_thread(Access, self._settings, own_uid=os.getuid())
         watch = Watch(
-            files=[configuration.path], directories=configuration.directories, on_change=reload.look
+            files=[configuration.path],
+            directories=[*configuration.directories, drop_ins.directory],
+            on_change=reload.look,
         )
 
         def look() -> Outlook:
@@ -231,6 +243,7 @@ class Daemon:
             clock=self._clock,
             settings=self._settings,
             configuration=configuration,
+            drop_ins=drop_ins,
             reload=reload,
             watch=watch,
             state_dir=self._paths.state_dir,
@@ -242,6 +255,8 @@ class Daemon:
         listening, remove_socket = self._listening()
         self._emit(ledger, "daemon.started", {"version": __version__, "accounts": len(records)})
         supervisor.restore(records)
+        await drop_ins.apply()
+        supervisor.resume()
         await server.listen(listening)
         log.info("towerd %s serves %d accounts on %s", __version__, len(records), listening.getsockname())
         self._systemd.tell(READY="1", STATUS=_status_of(supervisor))

@@ -6,7 +6,7 @@ The one rule: a file is right as a whole or not at all, and one that is not says
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -82,19 +82,36 @@ class Declared:
     """What a directory says.
 
     Attributes:
+        directory: which.
         declarations: the files that are right, by name, in order.
         mistakes: those that are not.
         problem: why nothing is known; the directory itself cannot be read.
     """
 
+    directory: Path
     declarations: dict[str, Declaration] = field(default_factory=dict)
     mistakes: dict[str, list[Mistake]] = field(default_factory=dict)
     problem: str | None = None
 
-    def refuse(self, file: Path, key: str, why: str) -> None:
+    def refuse_doubles(self, holders: Mapping[tuple[int, str], str]) -> None:
+        """Set aside what several files declare; the one that has the account keeps it, else the first.
+
+        Args:
+            holders: which file has which account, by owner and name.
+        """
+        named: dict[tuple[int, str], list[str]] = {}
+        for file, declaration in self.declarations.items():
+            named.setdefault((declaration.owner_uid, declaration.name), []).append(file)
+        for key, files in named.items():
+            first = holders[key] if holders.get(key) in files else files[0]
+            for file in files:
+                if file != first:
+                    self.refuse(file, "name", f"{first} declares {key[1]} already")
+
+    def refuse(self, file: str, key: str, why: str) -> None:
         """Set a file aside that is right by itself but contradicts another, or what is there."""
-        self.declarations.pop(file.name, None)
-        self.mistakes.setdefault(file.name, []).append(Mistake(file=file, key=key, why=why))
+        self.declarations.pop(file, None)
+        self.mistakes.setdefault(file, []).append(Mistake(file=self.directory / file, key=key, why=why))
 
 
 class Reader:
@@ -111,23 +128,19 @@ class Reader:
 
     def read_directory(self, directory: Path) -> Declared:
         """Read every file of a directory; one that is not there holds none, if its parent is."""
-        found = Declared()
+        found = Declared(directory=directory)
         listing: list[Mistake] = []
         files = drop_ins(directory, listing)
         found.problem = _unreadable(directory) or next((str(one) for one in listing), None)
         if found.problem is not None:
             return found
-        named: dict[tuple[int, str], Path] = {}
         for file in files:
             mistakes: list[Mistake] = []
             declaration = self._read_file(file, mistakes)
             if declaration is None:
                 found.mistakes[file.name] = mistakes
-                continue
-            found.declarations[file.name] = declaration
-            first = named.setdefault((declaration.owner_uid, declaration.name), file)
-            if first is not file:
-                found.refuse(file, "name", f"{first.name} declares {declaration.name} already")
+            else:
+                found.declarations[file.name] = declaration
         return found
 
     def _read_file(self, file: Path, mistakes: list[Mistake]) -> Declaration | None:

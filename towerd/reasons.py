@@ -16,7 +16,8 @@ class Reason:
     """What stands behind a slug.
 
     Attributes:
-        action: one sentence that a human can follow; `{name}` is the account's name. None: nothing to do.
+        action: one sentence that a human can follow; `{name}` is the account's name, `{file}` its drop-in
+            file. None: nothing to do.
         strength: a reason of `unpaired` gives way only to one at least as strong.
     """
 
@@ -50,6 +51,13 @@ REASONS: dict[str, Reason] = {
     "logged-out-by-phone": Reason(action="the phone removed this device; to link again " + _PAIR, strength=3),
     # stopped
     "stopped-by-operator": Reason(action="run: towerctl start {name}"),
+    "stopped-by-declaration": Reason(
+        action='its drop-in file {file} says desired = "stopped"; change that, or run: towerctl start {name}'
+    ),
+    "declaration-gone": Reason(
+        action="its drop-in file {file} is gone; put it back, or keep the account without it: "
+        "towerctl start {name}, or delete it: towerctl remove {name}"
+    ),
     # connecting, reconnecting
     "start-queued": Reason(action="nothing to do: it is about to start"),
     "connection-lost": Reason(action=_WAITS),
@@ -130,14 +138,20 @@ _CONNECT_FAILURE = Reason(
 )
 
 
-def action_for(reason: str | None, name: str) -> str | None:
-    """Return what a human can do about a reason, None when there is nothing."""
+def action_for(reason: str | None, name: str, *, file: str | None = None) -> str | None:
+    """Return what a human can do about a reason, None when there is nothing.
+
+    Args:
+        reason: the slug.
+        name: how the account is called.
+        file: the drop-in file that declares it, or did.
+    """
     if reason is None:
         return None
     row = REASONS.get(reason)
     if row is None and reason.startswith("connect-failure-"):
         row = _CONNECT_FAILURE
-    return row.action.format(name=name) if row is not None and row.action else None
+    return row.action.format(name=name, file=file) if row is not None and row.action else None
 
 
 def action_while_pairing(reason: str | None, name: str, *, phone: str | None) -> str | None:

@@ -12,6 +12,7 @@ from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.config import ConfigError, Mistake
 from towerd.configuration import Configuration
+from towerd.dropins import Applied, DropIns
 from towerd.protocol.errors import Field, TowerError
 from towerd.settings import Change
 from towerd.systemd import Systemd
@@ -24,21 +25,32 @@ class Reload:
 
     Args:
         configuration: the files and what runs.
+        drop_ins: accounts that files declare.
         auditor: notes reloads that nobody asked for through the socket.
         systemd: told that towerd reloads.
         clock: gives the time that systemd wants with it.
     """
 
     def __init__(
-        self, configuration: Configuration, *, auditor: Auditor, systemd: Systemd, clock: Clock
+        self,
+        configuration: Configuration,
+        drop_ins: DropIns,
+        *,
+        auditor: Auditor,
+        systemd: Systemd,
+        clock: Clock,
     ) -> None:
         self._configuration = configuration
+        self._drop_ins = drop_ins
         self._auditor = auditor
         self._systemd = systemd
         self._clock = clock
 
-    async def run(self) -> list[Change]:
-        """Take over the configuration files; return what is another by it, or by the next start.
+    async def run(self) -> tuple[list[Change], Applied]:
+        """Take over the configuration files, then those that declare accounts.
+
+        Returns:
+            What is another in the configuration, now or with the next start; and what became of the accounts.
 
         Raises:
             TowerError: `config-invalid`, with every mistake; nothing was changed.
@@ -46,17 +58,20 @@ class Reload:
         # sd_notify(3): the time lets systemd tell this reload's READY=1 from an earlier one.
         self._systemd.tell(RELOADING="1", MONOTONIC_USEC=str(int(self._clock.monotonic() * 1e6)))
         try:
-            return await self._configuration.reload()
+            changes = await self._configuration.reload()
+            return changes, await self._drop_ins.apply()
         except ConfigError as error:
             raise config_invalid(error.mistakes) from None
         finally:
             self._systemd.tell(READY="1")
 
     async def look(self) -> None:
-        """Look at the files, and take over what changed if the configuration says so."""
+        """Look at the files; accounts follow at once, the configuration if it says so."""
         await self._configuration.look()
         if self._configuration.is_to_be_taken:
             await self.run_unasked("the configuration files changed")
+        else:
+            await self._drop_ins.apply()
 
     async def run_unasked(self, why: str) -> None:
         """Reload because of a signal or a setting: what comes of it goes to the log."""

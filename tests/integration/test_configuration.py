@@ -57,7 +57,7 @@ def test_a_reload_takes_over_what_it_can_and_says_what_waits(towerd: Towerd) -> 
     assert (shown["start.spread_seconds"]["value"], shown["start.spread_seconds"]["source"]) == (0.2, None)
     towerd.restart()
     assert settings(towerd)["start.spread_seconds"]["value"] == 1.0
-    assert towerd.ask("daemon.reload") == {"changed": []}
+    assert towerd.ask("daemon.reload")["changed"] == []
 
 
 def test_a_reload_with_mistakes_tells_them_all_and_changes_nothing(towerd: Towerd) -> None:

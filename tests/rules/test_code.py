@@ -20,6 +20,7 @@ WITHOUT_RULE = {
     "towerd.accounts.migrations.0003_owners_of_what_happened",
     "towerd.accounts.migrations.0004_proxies",
     "towerd.accounts.migrations.0006_incidents",
+    "towerd.accounts.migrations.0008_declarations",
     "towerd.protocol.framing",
     "towerd.protocol.states",
     "towerd.protocol.version",

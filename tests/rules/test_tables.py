@@ -14,6 +14,7 @@ from sessions.states import State, Trigger
 from tests.rules.source import ROOT, calls, inside, modules, strings, tree
 from towerd.__main__ import parser
 from towerd.config import Config, Section
+from towerd.declarations import AccountTable, LimitsTable
 from towerd.protocol.errors import ERRORS
 from towerd.protocol.methods import METHODS, Right
 from towerd.reasons import REASONS
@@ -143,6 +144,13 @@ def test_every_key_of_the_configuration_stands_in_its_manual_with_its_default(se
             assert stands_in(name, text), name
             # A key that is an array of tables has keys of its own.
             kinds += [row for row in get_args(inner) if isinstance(row, type) and issubclass(row, Section)]
+
+
+def test_every_key_of_a_declared_account_stands_in_its_manual() -> None:
+    section = manual("tower.toml.5").partition(".SH ACCOUNTS")[2].partition("\n.SH")[0]
+    for table in (AccountTable, LimitsTable):
+        for field in msgspec.structs.fields(table):
+            assert stands_in(field.name, section), field.name
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,12 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     expected_phone: str | None = None
     intent: Literal["logout", "unpair", "remove"] | None = None
     proxy_file: str | None = None
+    daily_limit: int | None = None
+    per_minute_limit: int | None = None
+    declared_in: str | None = None
+    is_declaration_gone: bool = False
+    # What the file wanted when it was last taken over; None: whatever it says next is news.
+    declared_desired: Literal["running", "stopped"] | None = None
 
     # Actual.
     state: State = State.UNPAIRED
@@ -56,6 +62,11 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_activity_at: float | None = None
 
     @property
+    def is_declared(self) -> bool:
+        """True while there is a drop-in file that declares this account."""
+        return self.declared_in is not None and not self.is_declaration_gone
+
+    @property
     def phone(self) -> str | None:
         """The phone number in international form, from the JID."""
         if self.jid is None or not self.jid.endswith("@s.whatsapp.net"):
@@ -63,7 +74,19 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
         return "+" + self.jid.partition("@")[0]
 
 
-INTENT_COLUMNS = ("name", "display_name", "desired", "expected_phone", "intent", "proxy_file")
+INTENT_COLUMNS = (
+    "name",
+    "display_name",
+    "desired",
+    "expected_phone",
+    "intent",
+    "proxy_file",
+    "daily_limit",
+    "per_minute_limit",
+    "declared_in",
+    "is_declaration_gone",
+    "declared_desired",
+)
 IMMUTABLE_COLUMNS = ("id", "owner_uid", "created_at")
 ACTUAL_COLUMNS = tuple(
     name for name in AccountRecord.__struct_fields__ if name not in (*INTENT_COLUMNS, *IMMUTABLE_COLUMNS)

@@ -105,17 +105,29 @@ class Registry:
             NameTakenError: the owner has an account of this name.
             RegistryError: nothing was written.
         """
+        return self.insert_all([record], events)
+
+    def insert_all(
+        self, records: Iterable[AccountRecord], events: Iterable[EventDraft] = ()
+    ) -> list[EventRecord]:
+        """Add accounts, all of them or none.
+
+        Raises:
+            NameTakenError: an owner has an account of such a name.
+            RegistryError: nothing was written.
+        """
         with Transaction(self._database):
-            Account.insert(**_row(record, record.__struct_fields__)).execute()
-            self._write_transition(
-                TransitionRecord(
-                    account_id=record.id,
-                    time=record.since,
-                    old=None,
-                    new=record.state,
-                    reason=record.reason,
+            for record in records:
+                Account.insert(**_row(record, record.__struct_fields__)).execute()
+                self._write_transition(
+                    TransitionRecord(
+                        account_id=record.id,
+                        time=record.since,
+                        old=None,
+                        new=record.state,
+                        reason=record.reason,
+                    )
                 )
-            )
             return self._write_events(events)
 
     def write_intent(self, record: AccountRecord, events: Iterable[EventDraft] = ()) -> list[EventRecord]:

@@ -107,10 +107,20 @@ class Change(Wire, frozen=True, kw_only=True):
     needs_restart: bool
 
 
+class ReloadedAccounts(Wire, frozen=True, kw_only=True):
+    """What became of the accounts that files declare, by name; a file with a mistake touches none."""
+
+    created: list[str]
+    changed: list[str]
+    stopped: list[str]
+    mistakes: list[str]
+
+
 class ReloadResult(Wire, frozen=True, kw_only=True):
     """What the files changed."""
 
     changed: list[Change]
+    accounts: ReloadedAccounts
 
 
 class MetricsResult(Wire, frozen=True, kw_only=True):

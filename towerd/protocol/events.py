@@ -5,6 +5,7 @@ from __future__ import annotations
 EVENT_TYPES: tuple[str, ...] = (
     "account.added",
     "account.recovered",
+    "account.declared",
     "account.renamed",
     "account.removed",
     "session.state",
@@ -26,6 +27,8 @@ EVENT_TYPES: tuple[str, ...] = (
     "worker.exited",
     "fleet.opened",
     "fleet.closed",
+    "declaration.broken",
+    "declaration.mended",
     "config.changed",
     "config.reloaded",
     "incident.opened",

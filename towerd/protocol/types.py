@@ -52,6 +52,21 @@ class Worker(Wire, frozen=True, kw_only=True):
     since: str
 
 
+class Declaration(Wire, frozen=True, kw_only=True):
+    """The drop-in file that declares an account: what it wants, and whether it is gone."""
+
+    file: str
+    desired: Desired | None
+    is_gone: bool
+
+
+class Limits(Wire, frozen=True, kw_only=True):
+    """Limits of an account's own; null where it has none."""
+
+    daily: int | None
+    per_minute: int | None
+
+
 class Account(Wire, frozen=True, kw_only=True):
     """One account as clients see it."""
 
@@ -79,6 +94,9 @@ class Account(Wire, frozen=True, kw_only=True):
     platform: str | None
     pairing: Pairing | None
     reconnect: Reconnect | None
+    declaration: Declaration | None
+    limits: Limits
+    proxy_file: str | None
     worker: Worker | msgspec.UnsetType | None = msgspec.UNSET
     sent_today: int
     received_today: int

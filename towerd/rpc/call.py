@@ -19,6 +19,7 @@ from towerd.accounts.records import AccountRecord
 from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.configuration import Configuration
+from towerd.dropins import DropIns
 from towerd.events import EventStream
 from towerd.metrics import Metrics
 from towerd.notify import Notifier
@@ -50,6 +51,7 @@ class Services:
     clock: Clock
     settings: Settings
     configuration: Configuration
+    drop_ins: DropIns
     reload: Reload
     watch: Watch
     state_dir: Path

@@ -7,7 +7,7 @@ one at a time.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from sessions import messages
@@ -18,6 +18,7 @@ from towerd.protocol.errors import ACCOUNT, TowerError
 from towerd.reasons import action_for, action_while_pairing
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.carrier import Carrier
+from towerd.supervision.declared import columns_to_run, file_of
 from towerd.supervision.health import Condition
 from towerd.supervision.lifecycle import Lifecycle
 from towerd.supervision.logout import Logout, LogoutReport
@@ -142,7 +143,8 @@ class Keeper:
             forget_phone = {"expected_phone": None} if new_phone else {}
             if new_phone:
                 self._life.former_phone = self.account.record.expected_phone
-            await self.account.intend(always=True, desired="running", intent=None, **forget_phone)
+            running = columns_to_run(self.account.record)
+            await self.account.intend(always=True, intent=None, **running, **forget_phone)
             attempt = self.account.attempt
             if phone is None or attempt is None or attempt.phone != phone:
                 await self._begin_pairing(phone)
@@ -184,10 +186,13 @@ class Keeper:
             TowerError: `registry-unavailable`.
         """
         async with self._turn():
-            await self.account.intend(desired="running")
-            if self.account.state in (State.STOPPED, State.FAILED):
-                await self._life.start()
-                await self._life.around.ledger.settle()
+            await self.account.intend(**columns_to_run(self.account.record))
+            await self._start()
+
+    async def _start(self) -> None:
+        if self.account.state in (State.STOPPED, State.FAILED):
+            await self._life.start()
+            await self._life.around.ledger.settle()
 
     @uninterrupted
     async def stop(self) -> None:
@@ -198,13 +203,16 @@ class Keeper:
         """
         async with self._turn():
             await self.account.intend(desired="stopped")
-            if self.account.state is not State.STOPPED:
-                self._timers.clear()
-                await self._life.end_worker(grace_seconds=_GOODBYE_SECONDS)
-                self._life.eviction = None
-                self._life.close_attempt()
-                self._life.rest()
-                await self._life.around.ledger.settle()
+            await self._stop()
+
+    async def _stop(self) -> None:
+        if self.account.state is not State.STOPPED:
+            self._timers.clear()
+            await self._life.end_worker(grace_seconds=_GOODBYE_SECONDS)
+            self._life.eviction = None
+            self._life.close_attempt()
+        self._life.rest()
+        await self._life.around.ledger.settle()
 
     @uninterrupted
     async def restart(self) -> None:
@@ -214,12 +222,15 @@ class Keeper:
             TowerError: `registry-unavailable`.
         """
         async with self._turn():
-            await self.account.intend(always=True, desired="running")
-            self._timers.clear()
-            finding = await self._life.end_worker(grace_seconds=_GOODBYE_SECONDS)
-            self._life.backoff.reset()
-            await self._begin_anew(finding)
-            await self._life.around.ledger.settle()
+            await self.account.intend(always=True, **columns_to_run(self.account.record))
+            await self._restart()
+
+    async def _restart(self) -> None:
+        self._timers.clear()
+        finding = await self._life.end_worker(grace_seconds=_GOODBYE_SECONDS)
+        self._life.backoff.reset()
+        await self._begin_anew(finding)
+        await self._life.around.ledger.settle()
 
     async def _begin_anew(self, finding: Finding) -> None:
         """Go on with what the state was about, with a new worker."""
@@ -293,6 +304,33 @@ class Keeper:
                 `registry-unavailable`.
         """
         return await self._removal.run(require_logout=require_logout)
+
+    @uninterrupted
+    async def declare(self, noted: Callable[[], None], **columns: Any) -> None:
+        """Take over what a drop-in file says, or that it is gone.
+
+        Args:
+            noted: called once it is written, before anything is done about it.
+            columns: intent columns; `desired` among them starts or stops the account.
+
+        Raises:
+            NameTakenError: the name is taken.
+            TowerError: `account-not-found`, `registry-unavailable`.
+        """
+        async with self._life.lock:
+            if self.account.is_removed:
+                raise TowerError("account-not-found", f"account {self.account.name} was removed")
+            await self.account.intend(**columns)
+            noted()
+            if not self._is_taken_up:
+                # The start of the daemon is going to go by what was just written.
+                return
+            if self.account.record.desired == "stopped":
+                await self._stop()
+            elif "desired" in columns:
+                await self._start()
+            elif "proxy_file" in columns and self.carrier.is_running:
+                await self._restart()
 
     @uninterrupted
     async def set(self, **columns: Any) -> None:
@@ -412,12 +450,6 @@ class Keeper:
         Raises:
             TowerError: `wrong-state`, no device is linked.
         """
-        if not self.account.record.is_linked:
-            raise TowerError(
-                "wrong-state",
-                f"{self.account.name} has no linked device, so it cannot be the primary account",
-                hint=f"link it first: towerctl qr {ACCOUNT}",
-            )
         self._life.around.roster.set_primary(self.account)
 
     @property
@@ -434,10 +466,6 @@ class Keeper:
     def condition(self) -> Condition:
         """What the account's health is made of."""
         return self._life.wellbeing.condition
-
-    def has_address(self, address: str) -> bool:
-        """Tell whether a JID or LID is this account's."""
-        return address in (self.account.record.jid, self.account.record.lid)
 
     def announce(self) -> None:
         """Say that the account waits for its turn at the start; whatever was true before is not yet again."""
@@ -460,5 +488,5 @@ class Keeper:
         if record.state is State.PAIRING:
             phone = international(record.pairing_phone)
             return action_while_pairing(record.reason, name, phone=phone)
-        action = action_for(record.reason, name)
+        action = action_for(record.reason, name, file=file_of(record))
         return f"{record.detail}; {action}" if action and record.detail else action

@@ -24,6 +24,7 @@ from towerd.reasons import REASONS, lasting, reason_while_pairing
 from towerd.supervision.account_state import NO_DEVICE, AccountState, Retry
 from towerd.supervision.backoff import Backoff
 from towerd.supervision.carrier import Carrier, Death
+from towerd.supervision.declared import reason_to_rest
 from towerd.supervision.inbox import Inbox
 from towerd.supervision.outbox import Outbox
 from towerd.supervision.pairing import PairingAttempt
@@ -457,9 +458,11 @@ class Lifecycle:
     def rest(self) -> None:
         """Go to `stopped` when that is what the operator wants."""
         self.is_going_to_pair = False
-        if self.account.state is not State.STOPPED and self.account.record.desired == "stopped":
-            self.around.fleet.forget(self.account.record.id)
-            self.account.move(Trigger.STOP, "stopped-by-operator")
+        record = self.account.record
+        reason = reason_to_rest(record)
+        if record.desired == "stopped" and (record.state, record.reason) != (State.STOPPED, reason):
+            self.around.fleet.forget(record.id)
+            self.account.move(Trigger.STOP, reason)
 
     def fail(self, reason: str, *, is_canary: bool = False) -> None:
         """Wait for a human; the canary of an outdated fleet goes on trying all the same."""

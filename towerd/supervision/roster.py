@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from sessions.messages import Identity
 from sessions.states import State
+from towerd.protocol.errors import ACCOUNT, TowerError
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.names import digits_of
 
@@ -73,7 +74,17 @@ class Roster:
             linked[0].note(is_primary=True)
 
     def set_primary(self, account: AccountState) -> None:
-        """Make an account the primary one of its owner."""
+        """Make an account the primary one of its owner.
+
+        Raises:
+            TowerError: `wrong-state`, no device is linked.
+        """
+        if not account.record.is_linked:
+            raise TowerError(
+                "wrong-state",
+                f"{account.name} has no linked device, so it cannot be the primary account",
+                hint=f"link it first: towerctl qr {ACCOUNT}",
+            )
         for one in self._linked(account.record.owner_uid):
             if one is not account and one.record.is_primary:
                 one.note(is_primary=False)

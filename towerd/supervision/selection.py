@@ -79,7 +79,7 @@ def _called(bare: str, keepers: list[Keeper]) -> list[Keeper]:
     if named := [one for one in keepers if one.account.name == bare]:
         return named
     if "@" in bare:
-        return [one for one in keepers if one.has_address(bare)]
+        return [one for one in keepers if bare in (one.account.record.jid, one.account.record.lid)]
     if check_phone("account", bare):
         return []
     digits = digits_of(bare)

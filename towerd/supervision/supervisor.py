@@ -12,10 +12,13 @@ import secrets
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
+import msgspec
+
 from sessions.states import State
 from towerd.accounts.records import AccountRecord, account_event
 from towerd.accounts.transactions import NameTakenError
 from towerd.protocol.errors import Field, TowerError
+from towerd.supervision.declared import reason_to_rest
 from towerd.supervision.keeper import Keeper
 from towerd.supervision.logout import LogoutReport
 from towerd.supervision.names import check_display_name, check_name
@@ -67,19 +70,24 @@ class Supervisor:
         )
 
     def restore(self, records: Sequence[AccountRecord]) -> None:
-        """Take over the accounts of the registry and start what should run.
+        """Take over the accounts of the registry; nothing starts yet."""
+        for keeper in [Keeper(record, self._around) for record in records]:
+            self._keepers[keeper.account.record.id] = keeper
+            self.is_taken_up[keeper.account.record.id] = False
+            keeper.announce()
+
+    def resume(self) -> None:
+        """Start what should run of the accounts that were restored.
 
         The starts are spread over a window that grows with the fleet; the gate bounds those under way.
         """
-        running = sum(record.desired == "running" and record.is_linked for record in records)
-        window = self._around.config.start.spread_seconds * max(0, running - 1)
-        keepers = [Keeper(record, self._around) for record in records]
-        for keeper in keepers:
-            self._keepers[keeper.account.record.id] = keeper
-            keeper.announce()
-        for keeper in keepers:
-            self.is_taken_up[keeper.account.record.id] = False
-            is_starting = keeper.account.record.desired == "running" and keeper.account.record.is_linked
+        keepers = [self._keepers[account_id] for account_id in self.is_taken_up]
+        starting = [
+            keeper.account.record.desired == "running" and keeper.account.record.is_linked
+            for keeper in keepers
+        ]
+        window = self._around.config.start.spread_seconds * max(0, sum(starting) - 1)
+        for keeper, is_starting in zip(keepers, starting, strict=True):
             delay = self._randomness.uniform(0, window) if is_starting else 0.0
             self._run(self._resume(keeper, delay), f"resume {keeper.account.name}")
         self._run(self._patrol(), "patrol")
@@ -128,11 +136,16 @@ class Supervisor:
         *,
         owner_uid: int,
         name: str | None,
-        display_name: str | None,
-        expected_phone: str | None,
-        if_absent: bool,
+        if_absent: bool = False,
+        **columns: Any,
     ) -> tuple[Keeper, bool]:
         """Add an account; it is durable when this returns. The caller has checked the fields.
+
+        Args:
+            owner_uid: who owns it.
+            name: None picks a free one.
+            if_absent: one that is there is returned as it is.
+            columns: further intent columns.
 
         Returns:
             The account, and whether it was created (False when `if_absent` found it).
@@ -141,43 +154,58 @@ class Supervisor:
             TowerError: `account-exists`, `registry-unavailable`.
         """
         async with self._adding:
-            taken = {
-                one.account.record.name: one
-                for one in self._keepers.values()
-                if one.account.record.owner_uid == owner_uid
-            }
             if name is None:
-                name = next(free for n in range(1, len(taken) + 2) if (free := f"account-{n}") not in taken)
-            if name in taken:
+                numbers = range(1, len(self._keepers) + 2)
+                name = next(free for n in numbers if self.owned(owner_uid, free := f"account-{n}") is None)
+            if (known := self.owned(owner_uid, name)) is not None:
                 if if_absent:
-                    return taken[name], False
+                    return known, False
                 raise name_taken(name)
-            return await self._insert(owner_uid, name, display_name, expected_phone), True
+            (keeper,) = await self._insert([{"owner_uid": owner_uid, "name": name, **columns}])
+            return keeper, True
 
-    async def _insert(
-        self, owner_uid: int, name: str, display_name: str | None, expected_phone: str | None
-    ) -> Keeper:
-        now = self._around.clock.now()
-        record = AccountRecord(
-            id=self._new_id(),
-            owner_uid=owner_uid,
-            created_at=now,
-            name=name,
-            display_name=(display_name or "").strip() or None,
-            expected_phone=expected_phone,
-            reason="never-paired",
-            since=now,
-            updated_at=now,
+    @uninterrupted
+    async def add_all(self, accounts: Sequence[dict[str, Any]]) -> list[Keeper]:
+        """Add accounts in one step, all of them or none; they are listed in this order.
+
+        Args:
+            accounts: owner_uid, name, and further intent columns of each.
+
+        Raises:
+            TowerError: `account-exists`, `registry-unavailable`; nothing was added.
+        """
+        async with self._adding:
+            return await self._insert(accounts)
+
+    def owned(self, owner_uid: int, name: str) -> Keeper | None:
+        """Return the account that an owner calls so, None when there is none."""
+        wanted = (owner_uid, name)
+        return next(
+            (
+                one
+                for one in self._keepers.values()
+                if (one.account.record.owner_uid, one.account.record.name) == wanted
+            ),
+            None,
         )
-        added = account_event(record, "account.added", {}, time=now)
+
+    async def _insert(self, accounts: Sequence[dict[str, Any]]) -> list[Keeper]:
+        now = self._around.clock.now()
+        records = [
+            # A microsecond apart: lists go by the time of creation.
+            _new_account(columns, id=self._new_id(), created_at=now + 1e-6 * place)
+            for place, columns in enumerate(accounts)
+        ]
+        added = [account_event(record, "account.added", {}, time=now) for record in records]
         try:
-            await self._around.ledger.commit(lambda registry: registry.insert(record, [added]))
+            await self._around.ledger.commit(lambda registry: registry.insert_all(records, added))
         except NameTakenError:
-            raise name_taken(name) from None
-        keeper = Keeper(record, self._around)
-        keeper.take_up()
-        self._keepers[record.id] = keeper
-        return keeper
+            raise name_taken(records[0].name if len(records) == 1 else "of one of these names") from None
+        keepers = [Keeper(record, self._around) for record in records]
+        for keeper in keepers:
+            keeper.take_up()
+            self._keepers[keeper.account.record.id] = keeper
+        return keepers
 
     def _new_id(self) -> str:
         """Return a new id: `a-` and 10 characters of base 32, 50 bits."""
@@ -226,6 +254,22 @@ class Supervisor:
 
 
 _BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
+
+
+def _new_account(columns: dict[str, Any], *, id: str, created_at: float) -> AccountRecord:  # noqa: A002
+    """Return the record of an account that was never linked."""
+    display_name = (columns.get("display_name") or "").strip() or None
+    record = AccountRecord(
+        **columns | {"display_name": display_name},
+        id=id,
+        created_at=created_at,
+        reason="never-paired",
+        since=created_at,
+        updated_at=created_at,
+    )
+    if record.desired == "running":
+        return record
+    return msgspec.structs.replace(record, state=State.STOPPED, reason=reason_to_rest(record))
 
 
 def invalid(mistakes: list[Field]) -> TowerError:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import msgspec
 
+from towerd.accounts.records import AccountRecord
 from towerd.clock import Clock, rfc3339, rfc3339_or_none, wall_time
 from towerd.protocol import types as wire
+from towerd.supervision.declared import file_of
 from towerd.supervision.health import health
 from towerd.supervision.keeper import Keeper
 from towerd.supervision.names import international
@@ -45,6 +47,9 @@ def account_to_wire(keeper: Keeper, clock: Clock, *, address: str, with_worker: 
         platform=record.platform,
         pairing=pairing_to_wire(keeper, clock),
         reconnect=reconnect_to_wire(keeper),
+        declaration=declaration_to_wire(record),
+        limits=wire.Limits(daily=record.daily_limit, per_minute=record.per_minute_limit),
+        proxy_file=record.proxy_file,
         worker=worker_to_wire(keeper) if with_worker else msgspec.UNSET,
         sent_today=keeper.tally.sent,
         received_today=keeper.tally.received,
@@ -57,6 +62,14 @@ def account_to_wire(keeper: Keeper, clock: Clock, *, address: str, with_worker: 
         last_seen_at=rfc3339_or_none(record.last_seen_at),
         last_activity_at=rfc3339_or_none(record.last_activity_at),
     )
+
+
+def declaration_to_wire(record: AccountRecord) -> wire.Declaration | None:
+    """Shape what a drop-in file has to say, None when the account is kept by hand."""
+    file = file_of(record)
+    if file is None:
+        return None
+    return wire.Declaration(file=file, desired=record.declared_desired, is_gone=record.is_declaration_gone)
 
 
 def pairing_to_wire(keeper: Keeper, clock: Clock) -> wire.Pairing | None:

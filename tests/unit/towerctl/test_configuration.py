@@ -43,12 +43,17 @@ def change(key: str, old: Any, new: Any, *, needs_restart: bool = False) -> dict
     return {"key": key, "old": old, "new": new, "needs_restart": needs_restart}
 
 
+def reload_answer(*changes: dict[str, Any], **accounts: list[str]) -> dict[str, Any]:
+    nothing: dict[str, list[str]] = {"created": [], "changed": [], "stopped": [], "mistakes": []}
+    return {"changed": list(changes), "accounts": nothing | accounts}
+
+
 def test_reload_says_what_changed_and_what_waits(tower: Tower, daemon: FakeDaemon) -> None:
     changes = [
         change("pairing.timeout_seconds", 300.0, 60.0),
         change("start.spread_seconds", 0.2, 1.0, needs_restart=True),
     ]
-    daemon.prepare("daemon.reload", {"changed": changes})
+    daemon.prepare("daemon.reload", reload_answer(*changes))
     ran = tower("reload")
     assert ran.out.splitlines() == [
         "pairing.timeout_seconds: 300.0 -> 60.0",
@@ -58,7 +63,7 @@ def test_reload_says_what_changed_and_what_waits(tower: Tower, daemon: FakeDaemo
 
 
 def test_reload_of_what_runs_already_says_so(tower: Tower, daemon: FakeDaemon) -> None:
-    daemon.prepare("daemon.reload", {"changed": []})
+    daemon.prepare("daemon.reload", reload_answer())
     ran = tower("reload")
     assert (ran.status, ran.out, ran.err) == (0, "nothing changed\n", "")
 
@@ -87,3 +92,25 @@ def test_reload_with_mistakes_is_one_error_as_json(tower: Tower, daemon: FakeDae
     ran = tower("reload", "--json")
     assert (ran.status, ran.error["slug"], len(ran.error["fields"])) == (2, "config-invalid", 2)
     assert json.dumps(ran.error["hint"]) == '"correct it"'
+
+
+def test_reload_says_what_became_of_declared_accounts(tower: Tower, daemon: FakeDaemon) -> None:
+    daemon.prepare("daemon.reload", reload_answer(created=["a"], changed=["b"], stopped=["c"]))
+    ran = tower("reload")
+    assert (ran.status, ran.out.splitlines()) == (
+        0,
+        ["account a: created", "account b: changed", "account c: stopped"],
+    )
+
+
+def test_reload_with_a_mistake_in_an_accounts_file_does_the_rest_and_fails(
+    tower: Tower, daemon: FakeDaemon
+) -> None:
+    mistakes = ["/etc/tower/accounts.d/x.toml: nme: unknown key"]
+    daemon.prepare("daemon.reload", reload_answer(created=["a"], mistakes=mistakes))
+    ran = tower("reload")
+    assert (ran.status, ran.out) == (2, "account a: created\n")
+    assert ran.err == f"towerctl: {mistakes[0]}\n"
+    error = tower("reload", "--json").error
+    assert (error["slug"], error["exit"]) == ("config-invalid", 2)
+    assert error["result"]["accounts"]["created"] == ["a"]

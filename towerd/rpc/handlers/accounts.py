@@ -79,9 +79,23 @@ async def add(call: Call, params: m.Add) -> m.AddResult:
     )
 
 
+def _require_kept_by_hand(call: Call, keeper: Keeper, what: str, *, hint: str) -> None:
+    """Refuse what the account's drop-in file decides.
+
+    Raises:
+        TowerError: `wrong-state`, naming the file.
+    """
+    file = call.services.drop_ins.path_of(keeper)
+    if file is not None:
+        name = call.address(keeper.account.record)
+        raise TowerError("wrong-state", f"{name} is declared by {file}, which decides {what}", hint=hint)
+
+
 async def set_names(call: Call, params: m.Set) -> m.AccountResult:
     """Change an account's names."""
     keeper = call.find(params.account)
+    if params.name is not None or params.display_name is not None:
+        _require_kept_by_hand(call, keeper, "its names", hint="change them in the file")
     if params.name is not None:
         call.notes.append(f"name {keeper.account.name} to {params.name}")
     if params.display_name is not None:
@@ -100,6 +114,11 @@ async def pair(call: Call, params: m.Pair) -> m.PairResult:
     mistakes = check_phone("phone", params.phone)
     if mistakes:
         raise invalid(mistakes)
+    declaration = call.services.drop_ins.declaration_of(keeper)
+    if params.new_phone and declaration is not None and declaration.expected_phone is not None:
+        _require_kept_by_hand(
+            call, keeper, "which phone is expected", hint="change expected_phone in the file"
+        )
     offer = await keeper.pair(phone=digits_of(params.phone) or None, new_phone=params.new_phone)
     if offer is None:
         return m.PairResult(account=_view(call, keeper))
@@ -150,6 +169,9 @@ async def remove(call: Call, params: m.Remove) -> m.RemoveResult:
         if error.slug == "account-not-found" and params.if_present:
             return m.RemoveResult(removed=False, logout="not-linked")
         raise
+    _require_kept_by_hand(
+        call, keeper, "that it is there", hint="delete the file, which stops the account; then remove it"
+    )
     report = await call.services.supervisor.remove(keeper, require_logout=params.require_logout)
     return m.RemoveResult(removed=True, logout=report.outcome, detail=report.detail)
 

@@ -73,7 +73,8 @@ def _own_problems(call: Call) -> list[str]:
         return []
     services = call.services
     blindness = [one for one in (services.watch.problem, services.textfile.problem) if one]
-    return [*services.problems, *services.access.unknown, *blindness, *services.notifier.problems]
+    asides = [*services.drop_ins.problems, *blindness, *services.notifier.problems]
+    return [*services.problems, *services.access.unknown, *asides]
 
 
 def _contradictions(call: Call, seen: list[Keeper]) -> list[str]:
@@ -143,13 +144,19 @@ async def release(call: Call, params: m.Nothing) -> wire.StatusResult:
 
 async def reload(call: Call, _params: m.Nothing) -> wire.ReloadResult:
     """Take over the configuration files, all of it or nothing."""
-    changes = await call.services.reload.run()
+    changes, accounts = await call.services.reload.run()
     call.notes.append(", ".join(change.key for change in changes) or "nothing changed")
     return wire.ReloadResult(
         changed=[
             wire.Change(key=one.key, old=one.old, new=one.new, needs_restart=one.needs_restart)
             for one in changes
-        ]
+        ],
+        accounts=wire.ReloadedAccounts(
+            created=accounts.created,
+            changed=accounts.changed,
+            stopped=accounts.stopped,
+            mistakes=[str(one) for one in accounts.mistakes],
+        ),
     )
 
 

@@ -49,6 +49,7 @@ def services(**parts: Any) -> Services:
         "clock": clock,
         "settings": settings_of(Config()),
         "configuration": None,
+        "drop_ins": None,
         "reload": None,
         "watch": None,
         "state_dir": Path("/nowhere"),
