@@ -14,86 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.whatsapp.client import SimulatorError, call
-
-_SWITCHES = {
-    "refuse": "refuse new connections",
-    "mute": "answer no query and no keepalive",
-    "outdated": "call every client outdated (405)",
-    "compress": "send compressed frames",
-    "passkey": "ask for a passkey after a scan",
-    "hold-success": "hold every login back before its success",
-}
-_PLAIN = {
-    "sessions": "logged-in connections",
-    "connections": "all open connections",
-    "phones": "all handsets",
-    "log": "what the server saw: connections and counters",
-    "environment": "variables for a client, as JSON",
-    "shutdown": "end the simulator",
-}
-_OF_PHONE = {
-    "devices": "linked devices of a phone",
-    "halfopen": "have the phone's connections swallow everything",
-    "unban": "lift a ban",
-    "replace": "end the phone's sessions with a conflict",
-    "reset": "unlink everything and forget the handset",
-}
-
-
-def _setup_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--phone", required=True)
-    parser.add_argument("--push-name")
-    parser.add_argument("--platform", choices=["android", "iphone"])
-    parser.add_argument("--business-name")
-
-
-def _verb_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.whatsapp",
-        description=__doc__,
-        epilog="Also: `serve DIRECTORY` runs a simulator, `env DIRECTORY` prints a client's environment.",
-    )
-    parser.add_argument("directory", type=Path, metavar="DIRECTORY")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, text in _PLAIN.items():
-        verbs.add_parser(name, help=text)
-    for name, text in _OF_PHONE.items():
-        verbs.add_parser(name, help=text).add_argument("phone")
-    for name, text in _SWITCHES.items():
-        verbs.add_parser(name, help=text).add_argument("on", choices=["on", "off"])
-
-    scan = verbs.add_parser("scan", help="scan a QR: its text, - for standard input, or --image")
-    scan.add_argument("qr", nargs="?")
-    scan.add_argument("--image", type=Path, help="a PNG with the QR in it")
-    scan.add_argument("--no-515", dest="restart", action="store_false", help="do not have it restart")
-    _setup_arguments(scan)
-    code = verbs.add_parser("link-code", help="type a pairing code on a phone")
-    code.add_argument("code", help="the code, or - for standard input")
-    _setup_arguments(code)
-    logout = verbs.add_parser("logout", help="unlink the phone's devices")
-    logout.add_argument("phone")
-    logout.add_argument("--device", type=int)
-    verbs.add_parser("drop", help="break connections").add_argument("phone", nargs="?")
-    stall = verbs.add_parser("stall", help="leave new connections without an answer")
-    stall.add_argument("stage", choices=["connect", "upgrade", "hello", "off"])
-    ban = verbs.add_parser("ban", help="ban an account")
-    ban.add_argument("phone")
-    ban.add_argument("--code", type=int, choices=[402, 403, 406], required=True)
-    ban.add_argument("--expire", type=float, metavar="SECONDS")
-    ban.add_argument("--temporary-code", type=int, default=101)
-    failure = verbs.add_parser("failure", help="have logins fail with a reason")
-    failure.add_argument("code", metavar="CODE|off")
-    failure.add_argument("--phone")
-    fail_login = verbs.add_parser("fail-login", help="have the next logins of a phone fail")
-    fail_login.add_argument("phone")
-    fail_login.add_argument("--code", type=int, required=True)
-    fail_login.add_argument("--times", type=int, default=1)
-    verbs.add_parser("slow", help="delay all the server says").add_argument("milliseconds", type=float)
-    verbs.add_parser("refs", help="refs handed to a client that registers").add_argument("count", type=int)
-    stanza = verbs.add_parser("stanza", help="send the phone's sessions a stanza")
-    stanza.add_argument("phone")
-    stanza.add_argument("stanza", help='JSON {"tag", "attrs", "content"}, or - for standard input')
-    return parser
+from tests.whatsapp.verbs import verb_parser
 
 
 def _serve_parser() -> argparse.ArgumentParser:
@@ -152,7 +73,7 @@ def _qr_text(given: dict[str, Any]) -> str:
 
 
 def _do(arguments: list[str]) -> None:
-    given = vars(_verb_parser().parse_args(arguments))
+    given = vars(verb_parser().parse_args(arguments))
     directory, verb = given.pop("directory"), given.pop("verb")
     if verb == "scan":
         given["qr"] = _qr_text(given)
@@ -160,9 +81,12 @@ def _do(arguments: list[str]) -> None:
         given["code"] = sys.stdin.read().strip()
     elif verb == "failure" and given["code"] == "off":
         given["code"] = None
-    elif verb == "stanza":
-        given["stanza"] = json.loads(sys.stdin.read() if given["stanza"] == "-" else given["stanza"])
-    elif verb in _SWITCHES:
+    for name in ("stanza", "message"):
+        if given.get(name) is not None:
+            given[name] = json.loads(sys.stdin.read() if given[name] == "-" else given[name])
+    if given.get("text") == "-":
+        given["text"] = sys.stdin.read().removesuffix("\n")
+    if "on" in given:
         given["on"] = given["on"] == "on"
     print(json.dumps(call(directory, verb, **given), indent=2))
 

@@ -65,8 +65,12 @@ class BareClient:
         except queue.Empty:
             raise TimeoutError(f"none of {events} within {seconds} s; seen: {seen}") from None
 
+    def collect(self, event: str, count: int, *, seconds: float = 20.0) -> list[dict[str, Any]]:
+        """Return the data of the next `count` lines that tell this event."""
+        return [self.wait(event, seconds=seconds)["data"] for _ in range(count)]
+
     def tell(self, command: str) -> None:
-        """Write a command: `logout`, `active` or `code NUMBER`."""
+        """Write a command: bare_client.py lists them."""
         assert self._process.stdin is not None
         self._process.stdin.write(command.encode() + b"\n")
         self._process.stdin.flush()

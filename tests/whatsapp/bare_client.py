@@ -1,8 +1,9 @@
 """A bare neonize, as its users write it, in a process of its own: what it sees goes out as JSON lines.
 
 One rule: nothing here works around the library; it is the yardstick that the simulator is held to.
-Run it as `python bare_client.py STORE` with the simulator's environment; it takes the commands `logout`,
-`active` and `code NUMBER` on its standard input.
+Run it as `python bare_client.py STORE` with the simulator's environment. Commands on its standard input:
+`logout`, `active`, `code NUMBER`, `send ADDRESS TEXT`, `react CHAT AUTHOR ID EMOJI`, `read CHAT AUTHOR ID…`,
+`groups`, `on NUMBER`, and `slow SECONDS` (that is how long it looks at each message from now on).
 """
 
 from __future__ import annotations
@@ -17,34 +18,48 @@ from typing import Any
 
 # Brings libmagic, which neonize needs.
 import pylibmagic  # noqa: F401
+from google.protobuf import json_format
 from neonize.client import NewClient
 from neonize.events import (
     ClientOutdatedEv,
     ConnectedEv,
     ConnectFailureEv,
     DisconnectedEv,
+    GroupInfoEv,
+    JoinedGroupEv,
     KeepAliveTimeoutEv,
     LoggedOutEv,
+    MessageEv,
     OfflineSyncCompletedEv,
+    OfflineSyncPreviewEv,
     PairStatusEv,
+    ReceiptEv,
     StreamErrorEv,
     StreamReplacedEv,
     TemporaryBanEv,
+    UndecryptableMessageEv,
 )
-from neonize.utils.enum import ClientName, ClientType
+from neonize.utils.enum import ClientName, ClientType, ReceiptType
+from neonize.utils.jid import build_jid
 
 _EVENTS = (
     ClientOutdatedEv,
     ConnectFailureEv,
     ConnectedEv,
     DisconnectedEv,
+    GroupInfoEv,
+    JoinedGroupEv,
     KeepAliveTimeoutEv,
     LoggedOutEv,
+    MessageEv,
     OfflineSyncCompletedEv,
+    OfflineSyncPreviewEv,
     PairStatusEv,
+    ReceiptEv,
     StreamErrorEv,
     StreamReplacedEv,
     TemporaryBanEv,
+    UndecryptableMessageEv,
 )
 _lock = threading.Lock()
 
@@ -56,18 +71,57 @@ def say(event: str, **more: Any) -> None:
         os.write(_OUTPUT, line.encode())
 
 
+def _address(text: str) -> Any:
+    user, _, server = text.partition("@")
+    return build_jid(user, server or "s.whatsapp.net")
+
+
+def _as_json(message: Any) -> dict[str, Any]:
+    return dict(json_format.MessageToDict(message))
+
+
+def _do(client: NewClient, verb: str, *given: str) -> None:
+    match verb:
+        case "logout":
+            client.logout()
+            say("logout")
+        case "code":
+            say("code", code=client.PairPhone(given[0], True, ClientName.LINUX, ClientType.CHROME))
+        case "active":
+            client.set_passive(False)
+            say("active")
+        case "send":
+            sent = client.send_message(_address(given[0]), " ".join(given[1:]))
+            say("sent", id=sent.ID, timestamp=sent.Timestamp)
+        case "react":
+            chat, author, target, emoji = given
+            content = client.build_reaction(_address(chat), _address(author), target, emoji)
+            say("sent", id=client.send_message(_address(chat), content).ID)
+        case "read":
+            chat, author, *ids = given
+            client.mark_read(*ids, chat=_address(chat), sender=_address(author), receipt=ReceiptType.READ)
+            say("read")
+        case "groups":
+            say("groups", groups=[_as_json(group) for group in client.get_joined_groups()])
+        case "on":
+            say("on", found=[_as_json(one) for one in client.is_on_whatsapp(given[0])])
+
+        case "slow":
+            _patience.seconds = float(given[0])
+            say("slow")
+
+
+class _Patience:
+    seconds = 0.0
+
+
+_patience = _Patience()
+
+
 def _commands(client: NewClient) -> None:
     for line in sys.stdin:
-        verb, *arguments = line.split()
         try:
-            if verb == "logout":
-                client.logout()
-                say("logout")
-            elif verb == "code":
-                say("code", code=client.PairPhone(arguments[0], True, ClientName.LINUX, ClientType.CHROME))
-            elif verb == "active":
-                client.set_passive(False)
-                say("active")
+            _do(client, *line.split())
         except Exception as error:
             say("error", error=f"{type(error).__name__}: {error}")
 
@@ -89,7 +143,9 @@ def main(store: str) -> None:
     for kind in _EVENTS:
 
         def on_event(_: NewClient, event: Any, name: str = kind.__name__) -> None:
-            say(name.removesuffix("Ev"), text=str(event))
+            say(name.removesuffix("Ev"), text=str(event), data=_as_json(event))
+            if name == "Message":
+                time.sleep(_patience.seconds)
 
         client.event(kind)(on_event)
 

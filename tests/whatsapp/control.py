@@ -18,6 +18,7 @@ import msgspec
 
 from tests.whatsapp.binary_xml import Node, StanzaError
 from tests.whatsapp.handset import Ban, Refused, phone_number
+from tests.whatsapp.messaging import MessageVerbs
 from tests.whatsapp.pairing import Phone
 from tests.whatsapp.server import replaced
 
@@ -56,7 +57,8 @@ class Control:
         self.is_over = asyncio.Event()
         self._verbs = {
             name.replace("_", "-"): method
-            for name, method in inspect.getmembers(self, inspect.ismethod)
+            for verbs in (self, MessageVerbs(server))
+            for name, method in inspect.getmembers(verbs, inspect.ismethod)
             if not name.startswith("_") and name not in ("listen", "answer")
         }
 
@@ -118,7 +120,7 @@ class Control:
                 "os": device.os,
                 "platform": device.platform,
                 "linked_at": device.linked_at,
-                "prekeys": device.prekeys,
+                "prekeys": self._server.prekeys.count(number, device.number),
                 "is_online": (number, device.number) in self._server.sessions,
             }
             for _, device in sorted(handset.devices.items())
@@ -166,7 +168,7 @@ class Control:
         unlinked = self.logout(phone)["unlinked"]
         self._faults.failures_by_phone.pop(handset.phone, None)
         self._faults.next_logins.pop(handset.phone, None)
-        self._server.ledger.forget(handset.phone)
+        self._server.forget(handset)
         return {"phone": handset.phone, "unlinked": unlinked}
 
     # What goes wrong with an account

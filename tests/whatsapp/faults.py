@@ -28,6 +28,12 @@ class Faults:
     next_logins: dict[str, tuple[int, int]] = field(default_factory=dict)
     stalled_at: str | None = None
     is_success_held: bool = False
+    # What becomes of the messages that clients send, and of their acks.
+    loses_messages: bool = False
+    withholds_acks: bool = False
+    ack_delay_seconds: float = 0.0
+    nack: tuple[int, int] | None = None
+    gives_receipts: bool = True
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def stall(self, stage: str | None) -> None:
@@ -56,6 +62,14 @@ class Faults:
                 self.next_logins[phone] = (code, times - 1)
             return code
         return self.failures_by_phone.get(phone, self.failure)
+
+    def take_nack(self) -> int | None:
+        """Return the error that the message a client sends now gets; it is counted."""
+        if self.nack is None:
+            return None
+        code, times = self.nack
+        self.nack = (code, times - 1) if times > 1 else None
+        return code
 
     def _wake(self) -> None:
         self._changed.set()

@@ -88,7 +88,6 @@ class LinkedDevice:
     os: str = ""
     platform: str = ""
     linked_at: float = field(default_factory=time.time)
-    prekeys: int = 0
 
 
 @dataclass(kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""What outlives the simulator's process: root key, port, handsets with their devices.
+"""What outlives the simulator's process: root key, port, handsets with their devices, groups.
 
 One rule: the file is replaced as a whole after every change, so a killed simulator has lost nothing.
 """
@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tests.whatsapp.authority import write_private
+from tests.whatsapp.groups import Group
 from tests.whatsapp.handset import Handset, Refused, phone_number
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.whatsapp.binary_xml import Jid
 
 
 @dataclass(kw_only=True, slots=True)
@@ -23,6 +26,7 @@ class _State:
     root_private: bytes = field(default_factory=lambda: os.urandom(32))
     port: int | None = None
     handsets: dict[str, Handset] = field(default_factory=dict)
+    groups: dict[str, Group] = field(default_factory=dict)
 
 
 class Ledger:
@@ -47,6 +51,11 @@ class Ledger:
     def handsets(self) -> dict[str, Handset]:
         return self._state.handsets
 
+    @property
+    def groups(self) -> dict[str, Group]:
+        """Return the groups by their id."""
+        return self._state.groups
+
     def keep_port(self, port: int) -> None:
         self._state.port = port
         self.save()
@@ -66,6 +75,12 @@ class Ledger:
         if number not in self._state.handsets:
             raise Refused("unknown-phone", f"no handset has the number {number}")
         return self._state.handsets[number]
+
+    def owner(self, jid: Jid) -> Handset | None:
+        """Return whose address this is, a phone number or a LID; None when it is nobody's."""
+        if jid.server == "lid":
+            return next((each for each in self.handsets.values() if each.lid == jid.user), None)
+        return self.handsets.get(jid.user)
 
     def forget(self, phone: str) -> None:
         self._state.handsets.pop(phone, None)

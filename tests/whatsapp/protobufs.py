@@ -6,6 +6,7 @@ One rule: the package `neonize` itself is never imported here: that would start 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,12 @@ def _load(folder: str, module: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} cannot be loaded")
     loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
+    # The files name each other as if their folder were the root of all modules.
+    sys.path.append(str(path.parents[1]))
+    try:
+        spec.loader.exec_module(loaded)
+    finally:
+        sys.path.remove(str(path.parents[1]))
     return loaded
 
 
@@ -30,6 +36,7 @@ _wa6 = _load("waWa6", "WAWebProtobufsWa6_pb2")
 _cert = _load("waCert", "WACert_pb2")
 _adv = _load("waAdv", "WAAdv_pb2")
 _companion = _load("waCompanionReg", "WACompanionReg_pb2")
+_e2e = _load("waE2E", "WAWebProtobufsE2E_pb2")
 
 HandshakeMessage: Any = _wa6.HandshakeMessage
 ClientPayload: Any = _wa6.ClientPayload
@@ -41,3 +48,4 @@ ADVKeyIndexList: Any = _adv.ADVKeyIndexList
 ADVSignedKeyIndexList: Any = _adv.ADVSignedKeyIndexList
 DeviceProps: Any = _companion.DeviceProps
 ClientPairingProps: Any = _companion.ClientPairingProps
+Message: Any = _e2e.Message

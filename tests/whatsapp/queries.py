@@ -13,6 +13,7 @@ from tests.whatsapp import linkcode
 from tests.whatsapp.binary_xml import SERVER, Attributes, Jid, Node
 from tests.whatsapp.handset import Refused
 from tests.whatsapp.pairing import passkey_options
+from tests.whatsapp.prekeys import bundle_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,35 +62,44 @@ def _passive(server: Server, connection: Connection, iq: Node) -> list[Node]:
 
 
 def _prekey_count(server: Server, connection: Connection, iq: Node) -> list[Node]:
-    device = server.device_of(connection)
-    return [Node("count", {"value": str(device.prekeys if device else 0)})]
+    return [Node("count", {"value": str(_prekeys_left(server, connection))})]
+
+
+def _prekeys_left(server: Server, connection: Connection) -> int:
+    return server.prekeys.count(connection.phone or "", connection.device or 0)
 
 
 def _prekey_upload(server: Server, connection: Connection, iq: Node) -> list[Node]:
-    device, keys = server.device_of(connection), iq.child("list")
-    uploaded = len(keys.children) if keys else 0
+    device = server.device_of(connection)
     if device is not None:
-        device.prekeys += uploaded
-        server.ledger.save()
-    server.record.count("prekeys", connection.key, uploaded)
+        uploaded = server.prekeys.take(connection.phone or "", device.number, iq)
+        server.record.count("prekeys", connection.key, uploaded)
     return []
 
 
 def _digest(server: Server, connection: Connection, iq: Node) -> list[Node]:
     device = server.device_of(connection)
-    if device is None or not device.prekeys:
+    if device is None or not _prekeys_left(server, connection):
         raise QueryError(404, "item-not-found")
     return [Node("digest", {}, [Node("identity", {}, device.identity_key), Node("list", {}, [])])]
 
 
 def _prekey_fetch(server: Server, connection: Connection, iq: Node) -> list[Node]:
     wanted = iq.child("key") or Node("key")
-    users = [
-        Node("user", {"jid": user.attrs["jid"]}, [Node("error", {"code": "404", "text": "item-not-found"})])
-        for user in wanted.children
-        if "jid" in user.attrs
-    ]
+    users = [_keys_of(server, user.attrs["jid"]) for user in wanted.children if "jid" in user.attrs]
     return [Node("list", {}, users)]
+
+
+def _keys_of(server: Server, jid: Jid | str) -> Node:
+    bundle, handset = None, server.ledger.owner(jid) if isinstance(jid, Jid) else None
+    if handset is not None and isinstance(jid, Jid):
+        if jid.device == 0:
+            bundle = server.phones.of(handset).bundle()
+        elif jid.device in handset.devices:
+            bundle = server.hand_out(handset, handset.devices[jid.device])
+    if bundle is None:
+        return Node("user", {"jid": jid}, [Node("error", {"code": "404", "text": "item-not-found"})])
+    return Node("user", {"jid": jid}, bundle_nodes(bundle))
 
 
 def _app_state(server: Server, connection: Connection, iq: Node) -> list[Node]:
@@ -105,29 +115,36 @@ def _app_state(server: Server, connection: Connection, iq: Node) -> list[Node]:
 
 def _usync(server: Server, connection: Connection, iq: Node) -> list[Node]:
     asked = iq.child("usync", "list") or Node("list")
-    users = [_usync_user(server, user) for user in asked.children]
+    query = iq.child("usync", "query", "contact")
+    is_lid = query is not None and query.get("addressing_mode") == "lid"
+    users = [_usync_user(server, user, is_lid=is_lid) for user in asked.children]
     attrs = {
         name: (iq.child("usync") or Node("usync")).get(name) for name in ("sid", "index", "last", "context")
     }
     return [Node("usync", dict(attrs), [Node("result"), Node("list", {}, users)])]
 
 
-def _usync_user(server: Server, user: Node) -> Node:
+def _usync_user(server: Server, user: Node, *, is_lid: bool) -> Node:
     jid = user.attrs.get("jid")
     contact = user.child("contact")
-    if not isinstance(jid, Jid) and contact is not None:
-        jid = Jid(contact.data.decode("utf-8", "replace").lstrip("+").partition("@")[0])
+    asked = contact.data if contact else b""
+    if not isinstance(jid, Jid) and asked:
+        jid = Jid(asked.decode("utf-8", "replace").lstrip("+").partition("@")[0])
     if not isinstance(jid, Jid):
         return Node("user")
-    handset = next(
-        (each for each in server.ledger.handsets.values() if jid.user in (each.phone, each.lid)), None
-    )
-    numbers = [0, *sorted(handset.devices)] if handset else [0]
-    devices = [Node("device", {"id": str(number)}) for number in numbers]
-    content = [Node("contact", {"type": "in"}), Node("devices", {}, [Node("device-list", {}, devices)])]
-    if handset:
-        content.append(Node("lid", {"val": handset.lid_jid()}))
-    return Node("user", {"jid": jid}, content)
+    handset = server.ledger.owner(jid)
+    if handset is None:
+        return Node("user", {"jid": jid}, [Node("contact", {"type": "out"}, asked)])
+    attrs: Attributes = {"jid": jid}
+    if asked and is_lid:
+        attrs = {"jid": handset.lid_jid(), "pn_jid": handset.jid()}
+    devices = [Node("device", {"id": str(number)}) for number in [0, *sorted(handset.devices)]]
+    content = [
+        Node("contact", {"type": "in"}, asked),
+        Node("devices", {}, [Node("device-list", {}, devices)]),
+        Node("lid", {"val": handset.lid_jid()}),
+    ]
+    return Node("user", attrs, content)
 
 
 def _media_connection(server: Server, connection: Connection, iq: Node) -> list[Node]:
@@ -149,11 +166,17 @@ def _blocklist(server: Server, connection: Connection, iq: Node) -> list[Node]:
 
 
 def _groups(server: Server, connection: Connection, iq: Node) -> list[Node]:
-    return [Node("groups", {}, [])]
+    groups = server.groups.of(connection.phone or "")
+    return [Node("groups", {}, [server.groups.node(group) for group in groups])]
 
 
-def _unknown_group(server: Server, connection: Connection, iq: Node) -> list[Node]:
-    raise QueryError(404, "item-not-found")
+def _group(server: Server, connection: Connection, iq: Node) -> list[Node]:
+    group = server.groups.find(iq.get("to"))
+    if group is None:
+        raise QueryError(404, "item-not-found")
+    if connection.phone not in group.members:
+        raise QueryError(403, "forbidden")
+    return [server.groups.node(group)]
 
 
 def _props(server: Server, connection: Connection, iq: Node) -> list[Node]:
@@ -204,7 +227,7 @@ _ANSWERS: dict[tuple[str, str, str], Callable[[Server, Connection, Node], list[N
     ("blocklist", "get", "*"): _blocklist,
     ("blocklist", "set", "*"): _blocklist,
     ("w:g2", "get", "participating"): _groups,
-    ("w:g2", "get", "*"): _unknown_group,
+    ("w:g2", "get", "*"): _group,
     ("abt", "get", "*"): _props,
     ("w", "get", "*"): _props,
     ("md", "set", "remove-companion-device"): _remove_device,

@@ -13,25 +13,35 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from tests.whatsapp import linkcode, queries
-from tests.whatsapp.binary_xml import SERVER, Attributes, Node, StanzaError
+from tests.whatsapp.binary_xml import Node, StanzaError
 from tests.whatsapp.connection import Connection
+from tests.whatsapp.exchange import Exchange, acknowledgement
+from tests.whatsapp.groups import Groups
 from tests.whatsapp.handset import Ban, Handset, LinkedDevice, Refused
+from tests.whatsapp.mail import Mail
 from tests.whatsapp.noise import NoiseError, Responder
+from tests.whatsapp.outbox import Outbox
 from tests.whatsapp.pairing import Pairing, Phone, QrClock
+from tests.whatsapp.phones import Phones
+from tests.whatsapp.prekeys import Prekeys, running_low
 from tests.whatsapp.protobufs import ClientPayload
 from tests.whatsapp.record import Record, describe_payload
 from tests.whatsapp.websocket import WebSocket, WebSocketError
 
 if TYPE_CHECKING:
     from tests.whatsapp.authority import NoiseAuthority
+    from tests.whatsapp.database import Database
     from tests.whatsapp.faults import Faults
     from tests.whatsapp.ledger import Ledger
+    from tests.whatsapp.signal.session import Bundle
 
 log = logging.getLogger(__name__)
 
 LOGGED_OUT, TEMPORARILY_BANNED, LOCKED, OUTDATED, BANNED = 401, 402, 403, 405, 406
 # A client that asked to be unlinked closes by itself when it has the answer.
 _LOGOUT_SECONDS = 1.0
+# When whatsmeow uploads new prekeys by itself.
+_FEW_PREKEYS = 5
 _BROKEN = (NoiseError, StanzaError, WebSocketError, asyncio.IncompleteReadError, OSError)
 
 
@@ -51,13 +61,22 @@ def failure(reason: int, **more: str) -> Node:
 class Server:
     """All connections, sessions and handsets."""
 
-    def __init__(self, ledger: Ledger, noise: NoiseAuthority, faults: Faults, clock: QrClock) -> None:
+    def __init__(
+        self, ledger: Ledger, database: Database, noise: NoiseAuthority, faults: Faults, clock: QrClock
+    ) -> None:
         self.ledger = ledger
+        self.database = database
         self.faults = faults
         self.record = Record()
         self.connections: dict[int, Connection] = {}
         self.sessions: dict[tuple[str, int], Connection] = {}
         self.pairing = Pairing(self, clock)
+        self.prekeys = Prekeys(database)
+        self.mail = Mail(database, lambda phone, device: self.sessions.get((phone, device)))
+        self.outbox = Outbox(database)
+        self.groups = Groups(self)
+        self.phones = Phones(self)
+        self.exchange = Exchange(self)
         self._noise = noise
         self._count = 0
 
@@ -87,16 +106,26 @@ class Server:
         return [connection for (owner, _), connection in self.sessions.items() if owner == phone]
 
     def activate(self, connection: Connection) -> None:
-        """Begin to deliver: tell the client that nothing waited for it while it was offline."""
-        if not connection.is_active:
+        """Begin to deliver once the query that asked for it is answered: first what waited for the client."""
+        asyncio.get_running_loop().call_soon(self._begin_to_deliver, connection)
+
+    def _begin_to_deliver(self, connection: Connection) -> None:
+        if not connection.is_active and self.device_of(connection) is not None:
             connection.is_active = True
-            connection.send(Node("ib", {"from": SERVER}, [Node("offline", {"count": "0"})]))
+            self.mail.deliver_backlog(connection)
+
+    def hand_out(self, handset: Handset, device: LinkedDevice) -> Bundle | None:
+        """Hand out a linked device's keys, and tell the device when they run low; None when it has none."""
+        bundle = self.prekeys.bundle(handset.phone, device.number, device.identity_key)
+        left = self.prekeys.count(handset.phone, device.number)
+        if bundle is not None and left < _FEW_PREKEYS:
+            self.mail.post(handset.phone, device.number, running_low(left))
+        return bundle
 
     def unlink(self, handset: Handset, number: int, *, closing_seconds: float = 0.25) -> None:
         """Remove a device from its handset and end its session."""
         handset.device(number)
-        del handset.devices[number]
-        self.ledger.save()
+        self._remove(handset, number)
         session = self.sessions.pop((handset.phone, number), None)
         if session is not None:
             session.end(device_removed(), "device_removed", after_seconds=closing_seconds)
@@ -107,12 +136,25 @@ class Server:
         if handset is None or connection.device not in handset.devices:
             return
         self.record.count("logouts", connection.key)
-        del handset.devices[connection.device]
-        self.ledger.save()
+        self._remove(handset, connection.device)
         self.sessions.pop((handset.phone, connection.device), None)
         connection.entry["outcome"] = "logged out"
         loop = asyncio.get_running_loop()
         loop.call_later(_LOGOUT_SECONDS, connection.end, device_removed(), "logged out")
+
+    def _remove(self, handset: Handset, number: int) -> None:
+        del handset.devices[number]
+        self.ledger.save()
+        self.prekeys.forget(handset.phone, number)
+        self.mail.forget(handset.phone, number)
+
+    def forget(self, handset: Handset) -> None:
+        """Forget a handset and all that its phone and its devices said and were told."""
+        self.phones.forget(handset)
+        self.prekeys.forget(handset.phone)
+        self.mail.forget(handset.phone)
+        self.outbox.forget(handset.phone)
+        self.ledger.forget(handset.phone)
 
     def ban(self, handset: Handset, ban: Ban) -> None:
         """Ban an account: its sessions are cut, its logins refused."""
@@ -175,8 +217,7 @@ class Server:
         connection.send(
             Node("success", {"t": now, "lid": handset.lid_jid(number), "props": "0", "location": "sim"})
         )
-        nothing: Attributes = dict.fromkeys(("count", "message", "receipt", "notification", "appdata"), "0")
-        connection.send(Node("ib", {"from": SERVER}, [Node("offline_preview", nothing)]))
+        connection.send(self.mail.preview(connection))
         if not payload.passive:
             self.activate(connection)
 
@@ -204,8 +245,16 @@ class Server:
                 connection.take_reply(node)
             elif not self.faults.is_mute:
                 connection.send(queries.answer(self, connection, node))
-        elif node.tag in ("message", "receipt", "call", "notification") and not self.faults.is_mute:
-            connection.send(_ack(node))
+        elif self.device_of(connection) is None or self.faults.is_mute:
+            return
+        elif node.tag == "message":
+            self.exchange.take_message(connection, node)
+        elif node.tag == "receipt":
+            self.exchange.take_receipt(connection, node)
+        elif node.tag == "ack":
+            self.mail.take_ack(connection, node)
+        elif node.tag in ("call", "notification"):
+            connection.send(acknowledgement(node))
 
     def _forget(self, connection: Connection) -> None:
         del self.connections[connection.number]
@@ -224,16 +273,3 @@ def ban_failure(ban: Ban) -> Node:
     if ban.code == LOCKED:
         return failure(ban.code, logout_message_header="Account locked", logout_message_subtext="Simulated")
     return failure(ban.code)
-
-
-def _ack(node: Node) -> Node:
-    attrs = {
-        "class": node.tag,
-        "id": node.get("id"),
-        "from": node.attrs.get("to", SERVER),
-        "t": str(int(time.time())),
-    }
-    for name in ("type", "participant"):
-        if name in node.attrs:
-            attrs[name] = node.attrs[name]
-    return Node("ack", attrs)

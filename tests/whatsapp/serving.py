@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from tests.whatsapp.authority import NoiseAuthority, TlsAuthority
 from tests.whatsapp.control import SOCKET, Control
+from tests.whatsapp.database import Database
 from tests.whatsapp.faults import Faults
 from tests.whatsapp.ledger import Ledger
 from tests.whatsapp.proxy import ADDRESS, Proxy
@@ -58,11 +59,11 @@ def client_environment(directory: Path, *, port: int, root_public: bytes) -> dic
     }
 
 
-async def _serve(directory: Path, clock: QrClock, *, ends_with_input: bool) -> None:
+async def _serve(directory: Path, database: Database, clock: QrClock, *, ends_with_input: bool) -> None:
     ledger = Ledger(directory)
     noise = NoiseAuthority(ledger.root_private)
     faults = Faults()
-    server = Server(ledger, noise, faults, clock)
+    server = Server(ledger, database, noise, faults, clock)
     proxy = Proxy(TlsAuthority(directory).server_context(), faults, server.serve)
     await proxy.open(ledger.port)
     ledger.keep_port(proxy.port)
@@ -96,9 +97,9 @@ def serve(directory: Path, clock: QrClock, *, ends_with_input: bool = False) -> 
     directory = directory.absolute()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
-    with _locked(directory):
+    with _locked(directory), contextlib.closing(Database(directory)) as database:
         try:
-            asyncio.run(_serve(directory, clock, ends_with_input=ends_with_input))
+            asyncio.run(_serve(directory, database, clock, ends_with_input=ends_with_input))
         finally:
             (directory / SOCKET).unlink(missing_ok=True)
     sys.stdout.flush()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tests.whatsapp.client import SimulatorError, call
+from tests.whatsapp.correspondence import Correspondence
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,7 @@ def wait_for(probe: Callable[[], Result], *, seconds: float = 15.0, what: str = 
         time.sleep(_POLL_SECONDS)
 
 
-class Simulator:
+class Simulator(Correspondence):
     """A simulator in `directory`. Use `Simulator.start`; as a context manager it stops at the end."""
 
     def __init__(self, directory: Path, options: list[str]) -> None:
