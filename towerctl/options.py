@@ -26,6 +26,9 @@ MAX_TIMEOUT_SECONDS = 86400.0
 """The longest that `account.wait` and `account.qr` take; 0 is for ever."""
 
 
+FOLLOW_TIMEOUT_HELP = "with --follow: end after this long (exit 0); otherwise give up  [default: 60]"
+
+
 class Settings:
     """The shared options of one invocation."""
 

@@ -245,9 +245,11 @@ DOCUMENTS = ["README.md", *(str(one.relative_to(ROOT)) for one in sorted((ROOT /
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_towerctl_takes_every_command_line_of_the_documents(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
-    whole = [
-        call for line in re.findall(r"^(?: {4}|\$ )(.*)$", text, re.MULTILINE) for call in commands(line)
-    ]
+    # Of what is fenced, sessions at a prompt; scripts are run by tests of their own.
+    prompts = re.findall(r"^\$ (.*)$", text, re.MULTILINE)
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    lines = prompts + re.findall(r"^ {4}(.*)$", text, re.MULTILINE)
+    whole = [call for line in lines for call in commands(line)]
     assert {" ".join(call): mistake(call) for call in whole if mistake(call)} == {}
     # In the text a command may stand for itself, without the arguments that it needs.
     named = [call for line in re.findall(r"`(towerctl [^`…\n]+)`", text) for call in commands(line)]

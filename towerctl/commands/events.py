@@ -12,7 +12,7 @@ from towerctl.app import App
 from towerctl.client import Client
 from towerctl.exits import Failure
 from towerctl.following import Following
-from towerctl.options import command, offers, since_option, until_option
+from towerctl.options import FOLLOW_TIMEOUT_HELP, command, offers, since_option, until_option
 from towerctl.output import Result, Stream
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _PAGE = 10000
         "towerctl events --follow --account shop --type session.state",
         "towerctl events --follow --json --timeout 60",
     ],
-    timeout_help="with --follow: end after this long (exit 0); otherwise give up after it  [default: 60]",
+    timeout_help=FOLLOW_TIMEOUT_HELP,
 )
 @click.option(
     "--follow",

@@ -11,7 +11,7 @@ import click
 from towerctl import mail, message_views
 from towerctl.app import App
 from towerctl.client import Client
-from towerctl.options import account_argument, command, since_option
+from towerctl.options import FOLLOW_TIMEOUT_HELP, account_argument, command, since_option
 from towerctl.output import Result, Stream
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _PAGE = 1000
         "towerctl messages shop --since 1h --json",
         "towerctl messages shop --follow",
     ],
+    timeout_help=FOLLOW_TIMEOUT_HELP,
 )
 @account_argument()
 @click.option("--follow", "-f", "follows", is_flag=True, help="print messages as they come in")

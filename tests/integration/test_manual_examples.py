@@ -1,0 +1,51 @@
+"""Command lines of the manual pages, run as they stand there, as far as they harm nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.integration.towerd import DEADLINE_SECONDS, Towerd, environment
+from tests.rules.manuals import PAGES, examples
+from tests.rules.shell import commands
+
+HARMLESS = {"list", "show", "add", "audit", "rpc", "status", "events", "messages"}
+# What goes on for ever, or needs a WhatsApp.
+NOT_HERE = {"--follow", "--phone", "--qr"}
+
+
+def calls() -> list[list[str]]:
+    found = [call for page in PAGES for block in examples(page) for call in commands(block)]
+    return [call for call in found if HARMLESS & set(call) and not NOT_HERE & set(call)]
+
+
+def without_socket(call: list[str]) -> list[str]:
+    return call[2:] if call[0] == "--socket" else call
+
+
+def test_there_are_some() -> None:
+    assert len({call[0] for call in calls()}) >= 4
+
+
+@pytest.fixture
+def house(towerd: Towerd) -> Towerd:
+    towerd.start()
+    towerd.add("sales")
+    return towerd
+
+
+def test_each_is_done(house: Towerd) -> None:
+    ended = {}
+    for call in calls():
+        done = subprocess.run(
+            [sys.executable, "-m", "towerctl", *without_socket(call)],
+            env=environment(house.directory, TOWER_SOCKET=str(house.socket)),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+        ended[" ".join(call)] = (done.returncode, done.stderr if done.returncode else "")
+    assert {call: how for call, how in ended.items() if how != (0, "")} == {}
