@@ -130,7 +130,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("towerctl re", ["rename", "remove", "restart", "release", "reload"]),
+        ("towerctl ren", ["rename"]),
         ("towerctl show s", ["sales", "support"]),
         ("towerctl start sales ''", ["support", "office"]),
         ("towerctl wait sales --for connected,st", ["connected,stopped"]),
