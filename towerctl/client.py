@@ -106,6 +106,15 @@ class Client(Connection):
         )
         return answer
 
+    def account_import(
+        self, accounts: Sequence[Mapping[str, Any]], *, dry_run: bool = False
+    ) -> results.ImportResult:
+        """Add accounts from a list, all of them or none."""
+        answer: results.ImportResult = self.ask(
+            "account.import", {"accounts": list(accounts), "dry_run": dry_run or None}
+        )
+        return answer
+
     def account_set(
         self, account: str | None, *, name: str | None = None, primary: bool = False
     ) -> results.AccountResult:

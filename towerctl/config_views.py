@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from towerctl.output import Block, Cell, Line, Note, Table
+from towerctl.exits import Failure
+from towerctl.output import Block, Cell, Line, Note, Result, Table
 
 if TYPE_CHECKING:
     from towerctl import results
@@ -35,6 +36,25 @@ def reloaded(answer: results.ReloadResult) -> list[Block]:
     if any(one["needs_restart"] for one in answer["changed"]):
         blocks.append(Note("hint: for the rest restart the daemon: systemctl restart towerd"))
     return blocks or [Line("nothing changed")]
+
+
+def imported(answer: results.ImportResult) -> list[Block]:
+    """`import`: a row per account, in the order of the list."""
+    rows = [
+        [Cell(one["name"], "bold"), Cell(one["owner"]), Cell(one["outcome"]), Cell(one["id"] or "-")]
+        for one in answer["accounts"]
+    ]
+    blocks: list[Block] = [Table(["NAME", "OWNER", "OUTCOME", "ID"], rows, shrinkable=["NAME", "OWNER"])]
+    if answer["dry_run"]:
+        return [*blocks, Note("nothing was done: --dry-run")]
+    return [*blocks, Note("next, for each: towerctl qr NAME -o qr.png")]
+
+
+def every_mistake(failure: Failure) -> Result:
+    """Return what a command ends with when files were not right: in text a line for each mistake."""
+    mistakes = [Failure(failure.slug, f"{bad['field']}: {bad['why']}") for bad in failure.fields]
+    told = Failure(failure.slug, failure.message, hint=failure.hint)
+    return Result({}, lambda _: [], failures=[*mistakes, told], summary=failure)
 
 
 def _change_words(change: results.Change) -> str:

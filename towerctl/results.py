@@ -343,6 +343,22 @@ class AddResult(TypedDict):
     code_expires_at: NotRequired[str | None]
 
 
+class ImportedAccount(TypedDict):
+    """One account of an import."""
+
+    name: str
+    owner: str
+    outcome: str
+    id: str | None
+
+
+class ImportResult(TypedDict):
+    """The accounts of an import, in its order."""
+
+    accounts: list[ImportedAccount]
+    dry_run: bool
+
+
 class PairResult(TypedDict):
     """The account with its new attempt."""
 

@@ -20,7 +20,8 @@ from towerd import __version__, logs
 from towerd.access import unknown_names
 from towerd.accounts.transactions import RegistryError
 from towerd.clock import SystemClock
-from towerd.config import Config, ConfigError, config_files, read_config
+from towerd.config import Config
+from towerd.config_files import ConfigError, config_files, read_config
 from towerd.daemon import Daemon
 from towerd.declarations import DIRECTORY, Reader
 from towerd.lock import StateHeldError, hold

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import daemon_event
 from towerd.clock import Clock
-from towerd.config import ConfigError, Mistake, Reading, drop_in_directory, read_config
+from towerd.config_files import ConfigError, Mistake, Reading, drop_in_directory, read_config
 from towerd.settings import Change, Settings
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from towerd.config import Mistake, Section, check_table, drop_ins, read_toml
+from towerd.config import Section
+from towerd.config_files import Mistake, check_table, drop_ins, read_toml
 from towerd.supervision.names import check_display_name, check_name, check_phone
 from towerd.users import Users
 

@@ -18,7 +18,7 @@ from towerd.accounts.records import account_event, daemon_event
 from towerd.accounts.transactions import NameTakenError
 from towerd.audit import Auditor
 from towerd.clock import Clock
-from towerd.config import Mistake
+from towerd.config_files import Mistake
 from towerd.declarations import Declaration, Declared, Reader
 from towerd.protocol.errors import TowerError
 from towerd.supervision.declared import columns_changed, columns_of, columns_when_gone

@@ -10,10 +10,10 @@ import logging
 
 from towerd.audit import Auditor
 from towerd.clock import Clock
-from towerd.config import ConfigError, Mistake
+from towerd.config_files import ConfigError, Mistake, fields_of
 from towerd.configuration import Configuration
 from towerd.dropins import Applied, DropIns
-from towerd.protocol.errors import Field, TowerError
+from towerd.protocol.errors import TowerError
 from towerd.settings import Change
 from towerd.systemd import Systemd
 
@@ -93,8 +93,5 @@ def config_invalid(mistakes: list[Mistake]) -> TowerError:
         "config-invalid",
         "the configuration on the disk is not valid, so nothing was changed",
         hint="correct it, look at it with `towerd --check-config`, and reload again",
-        fields=tuple(
-            Field(field=f"{one.file}: {one.key}" if one.key else str(one.file), why=one.why)
-            for one in mistakes
-        ),
+        fields=fields_of(mistakes),
     )

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from towerd.config import NEEDS_RESTART, Config, Reading, values_of
+from towerd.config import NEEDS_RESTART, Config, values_of
+from towerd.config_files import Reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ COMMANDS = {
     "list": "accounts:list_accounts",
     "show": "accounts:show",
     "add": "accounts:add",
+    "import": "importing:import_accounts",
     "rename": "accounts:rename",
     "primary": "accounts:primary",
     "remove": "accounts:remove",

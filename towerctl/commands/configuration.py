@@ -42,9 +42,7 @@ def reload(app: App) -> Result:
     except Failure as failure:
         if not failure.fields:
             raise
-        mistakes = [Failure(failure.slug, f"{bad['field']}: {bad['why']}") for bad in failure.fields]
-        told = Failure(failure.slug, failure.message, hint=failure.hint)
-        return Result({}, lambda _: [], failures=[*mistakes, told], summary=failure)
+        return config_views.every_mistake(failure)
     wrong = answer["accounts"]["mistakes"]
     return Result(
         answer,

@@ -71,6 +71,25 @@ class Add(Params, frozen=True, kw_only=True):
     if_absent: bool = False
 
 
+class ImportRow(Params, frozen=True, kw_only=True):
+    """One account of `account.import`: its table, and where that stands, for what is wrong with it.
+
+    `name` is what the account is called if the table does not say.
+    """
+
+    table: dict[str, Any]
+    file: Annotated[str, msgspec.Meta(max_length=4096)] = "-"
+    key: Text = ""
+    name: Text | None = None
+
+
+class Import(Params, frozen=True, kw_only=True):
+    """What `account.import` takes; with `dry_run` it only says what would be done."""
+
+    accounts: Annotated[list[ImportRow], msgspec.Meta(min_length=1, max_length=10_000)]
+    dry_run: bool = False
+
+
 class Set(Params, frozen=True, kw_only=True):
     """What `account.set` takes."""
 
@@ -187,6 +206,22 @@ class AddResult(Wire, frozen=True, kw_only=True):
     created: bool
     code: str | msgspec.UnsetType | None = msgspec.UNSET
     code_expires_at: str | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class ImportedAccount(Wire, frozen=True, kw_only=True):
+    """One account of an import; `id` is null when it would be created only."""
+
+    name: str
+    owner: str
+    outcome: Literal["created", "existing"]
+    id: str | None
+
+
+class ImportResult(Wire, frozen=True, kw_only=True):
+    """The accounts of an import, in its order."""
+
+    accounts: list[ImportedAccount]
+    dry_run: bool
 
 
 class PairResult(Wire, frozen=True, kw_only=True):
@@ -331,6 +366,12 @@ METHODS: dict[str, Method] = {
     ),
     "account.add": Method(
         params=Add, result=AddResult, right="connect", summary="Add an account and begin pairing."
+    ),
+    "account.import": Method(
+        params=Import,
+        result=ImportResult,
+        right="admin",
+        summary="Add accounts from a list, all of them or none; those that are there stay as they are.",
     ),
     "account.set": Method(
         params=Set, result=AccountResult, right="update", summary="Change an account's names."

@@ -25,7 +25,7 @@ def document() -> dict[str, Any]:
         "info": {"title": "towerd", "version": __version__},
         "methods": [_method(name, method) for name, method in sorted(METHODS.items())],
         "components": {
-            "schemas": components,
+            "schemas": components | _inside_params(),
             "errors": {
                 slug: {"code": kind.code, "message": kind.meaning, "data": {"exit": int(kind.exit)}}
                 for slug, kind in ERRORS.items()
@@ -36,6 +36,16 @@ def document() -> dict[str, Any]:
 
 def _is_wire(result: object) -> bool:
     return isinstance(result, type) and issubclass(result, Wire)
+
+
+def _inside_params() -> dict[str, Any]:
+    """Return the schemas of what parameters are made of, where they are objects themselves."""
+    return {
+        name: schema
+        for method in METHODS.values()
+        for name, schema in msgspec.json.schema(method.params, ref_template=_REF)["$defs"].items()
+        if name != method.params.__name__
+    }
 
 
 def _method(name: str, method: Method) -> dict[str, Any]:

@@ -38,6 +38,15 @@ def columns_to_run(record: AccountRecord) -> dict[str, Any]:
 
 def columns_of(file: str, declaration: Declaration) -> dict[str, Any]:
     """Return the columns of an account that is created by a file."""
+    return columns_by_hand(declaration) | {
+        "declared_in": file,
+        "is_declaration_gone": False,
+        "declared_desired": declaration.desired,
+    }
+
+
+def columns_by_hand(declaration: Declaration) -> dict[str, Any]:
+    """Return the columns of an account that is declared once, and kept by hand from then on."""
     return {
         "name": declaration.name,
         "display_name": declaration.display_name,
@@ -46,9 +55,6 @@ def columns_of(file: str, declaration: Declaration) -> dict[str, Any]:
         "daily_limit": declaration.daily_limit,
         "per_minute_limit": declaration.per_minute_limit,
         "expected_phone": declaration.expected_phone,
-        "declared_in": file,
-        "is_declaration_gone": False,
-        "declared_desired": declaration.desired,
     }
 
 

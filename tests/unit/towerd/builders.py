@@ -9,7 +9,8 @@ import msgspec
 
 from sessions.states import State
 from towerd.accounts.records import AccountRecord, Batch, EventDraft, EventRecord, TransitionRecord
-from towerd.config import Config, Reading
+from towerd.config import Config
+from towerd.config_files import Reading
 from towerd.settings import Settings
 
 ACCOUNT_ID = "a-abcdefghij"

@@ -12,7 +12,8 @@ from tests.unit.towerd.builders import settings_of
 from tests.unit.towerd.waiting import run, until
 from towerd import access
 from towerd.access import RIGHTS, Access, Caller, Role
-from towerd.config import AccessConfig, Config, Grant, Reading
+from towerd.config import AccessConfig, Config, Grant
+from towerd.config_files import Reading
 from towerd.protocol.errors import TowerError
 from towerd.protocol.methods import METHODS, Right
 

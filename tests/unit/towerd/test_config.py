@@ -9,15 +9,8 @@ import msgspec
 import pytest
 
 from tests.unit.privileges import as_nobody
-from towerd.config import (
-    NEEDS_RESTART,
-    AccessConfig,
-    Config,
-    ConfigError,
-    Grant,
-    read_config,
-    values_of,
-)
+from towerd.config import NEEDS_RESTART, AccessConfig, Config, Grant, values_of
+from towerd.config_files import ConfigError, read_config
 
 
 def write(path: Path, text: str) -> Path:

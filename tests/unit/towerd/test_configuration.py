@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.towerd.builders import FakeClock, settings_of
 from tests.unit.towerd.waiting import run
-from towerd.config import ConfigError
+from towerd.config_files import ConfigError
 from towerd.configuration import Configuration
 
 

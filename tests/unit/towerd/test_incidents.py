@@ -14,7 +14,7 @@ from sessions.states import State
 from tests.unit.towerd.builders import ACCOUNT_ID, NOW, FakeClock, a_linked_account, an_account
 from tests.unit.towerd.waiting import run, until
 from towerd.accounts.records import AccountRecord, EventDraft, IncidentRecord
-from towerd.config import Mistake
+from towerd.config_files import Mistake
 from towerd.configuration import Difference
 from towerd.incidents import (
     Incidents,

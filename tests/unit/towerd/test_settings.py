@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.unit.towerd.builders import settings_of
-from towerd.config import Config, PairingConfig, Reading, StartConfig, WorkersConfig
+from towerd.config import Config, PairingConfig, StartConfig, WorkersConfig
+from towerd.config_files import Reading
 from towerd.settings import Change, Settings
 
 FILE, OTHER = Path("/etc/tower/tower.toml"), Path("/etc/tower/tower.d/a.toml")

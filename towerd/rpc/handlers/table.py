@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from towerd.rpc.handlers import accounts, audit, daemon, events, messages, notify
+from towerd.rpc.handlers import accounts, audit, daemon, events, importing, messages, notify
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
 HANDLERS: dict[str, Handler] = {
     "account.add": accounts.add,
     "account.get": accounts.get,
+    "account.import": importing.import_accounts,
     "account.list": accounts.list_accounts,
     "account.logout": accounts.logout,
     "account.pair": accounts.pair,

@@ -276,7 +276,8 @@ def test_what_is_the_admins_is_refused_to_others_before_its_handler_and_noted(
 ) -> None:
     ledger = SilentLedger()
     auditor = Auditor(ledger, a_call().services.clock)  # type: ignore[arg-type]
-    response = answer(request(method), uid=STRANGER, ledger=ledger, auditor=auditor)
+    params = {"account.import": {"accounts": [{"table": {}}]}}.get(method, {})
+    response = answer(request(method, params=params), uid=STRANGER, ledger=ledger, auditor=auditor)
     assert response is not None
     assert (response["error"]["code"], response["error"]["data"]["exit"]) == (400, 4)
     assert handled == []

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from tests.unit.towerd.builders import settings_of
-from towerd.config import Config, Reading, ReconnectConfig
+from towerd.config import Config, ReconnectConfig
+from towerd.config_files import Reading
 from towerd.supervision.backoff import Backoff
 
 STEADY = ReconnectConfig(jitter=0.0, critical_after=100)
