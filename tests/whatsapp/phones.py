@@ -5,6 +5,7 @@ One rule: a phone knows of a message only what it could decrypt itself.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from tests.whatsapp.signal.curve import SignalError
 if TYPE_CHECKING:
     from tests.whatsapp.handset import Handset, LinkedDevice
     from tests.whatsapp.server import Server
+
+log = logging.getLogger(__name__)
 
 # How often whatsmeow and the phones ask again, and answer.
 _MAX_RETRIES = 5
@@ -146,26 +149,34 @@ class Phones:
     def send_again(self, writer: Handset, reader: Handset, device: LinkedDevice, receipt: Node) -> None:
         """Encrypt a message anew for a device that could not read it."""
         retry = receipt.child("retry") or Node("retry")
-        message_id, count = retry.get("id"), int(retry.get("count") or 1)
-        correspondent = self.of(writer)
-        sent = correspondent.remembered(message_id, _Sent)
-        if sent is None or count > _MAX_RETRIES:
+        message_id, count = retry.get("id"), retry.get("count") or "1"
+        sent = self.of(writer).remembered(message_id, _Sent)
+        if sent is None or not count.isdecimal() or int(count) > _MAX_RETRIES:
             return
+        source, message = self._source(writer, sent), Message.FromString(sent.message)
+        if isinstance(source.chat, Group):
+            _put_key(message, source.chat, self.of(writer).distribution(str(source.chat.jid)))
+        try:
+            self._begin_anew(writer, reader, device, receipt, is_first=int(count) <= 1)
+            enc = self._pairwise(writer, reader, device, self._for(reader, source, message))
+        except SignalError as error:
+            log.info("%s cannot write to %s again: %s", writer.phone, reader.phone, error)
+            return
+        enc.attrs["count"] = count
+        self._post(source, reader, device, message_id, sent, [enc])
+
+    def _begin_anew(
+        self, writer: Handset, reader: Handset, device: LinkedDevice, receipt: Node, *, is_first: bool
+    ) -> None:
+        """Begin another session if the device sent keys for it, or has failed with the present one twice."""
         keys, registration = receipt.child("keys"), receipt.child("registration")
         bundle = None
         if keys is not None:
             bundle = read_keys(keys, registration.data if registration else b"")
-        elif count > 1:
+        elif not is_first:
             bundle = self._server.hand_out(reader, device)
-        source = self._source(writer, sent)
         if bundle is not None:
-            correspondent.begin_anew(f"{reader.phone}:{device.number}", bundle)
-        message = Message.FromString(sent.message)
-        if isinstance(source.chat, Group):
-            _put_key(message, source.chat, correspondent.distribution(str(source.chat.jid)))
-        encs = [self._pairwise(writer, reader, device, self._for(reader, source, message))]
-        encs[0].attrs["count"] = str(count)
-        self._post(source, reader, device, message_id, sent, encs)
+            self.of(writer).begin_anew(f"{reader.phone}:{device.number}", bundle)
 
     def has_sent(self, writer: Handset, message_id: str) -> bool:
         """Tell whether a phone wrote a message."""
@@ -211,8 +222,7 @@ class Phones:
     def _decrypted(self, correspondent: Correspondent, source: Source, encs: list[Node]) -> Message | None:
         message = None
         for enc in encs:
-            if enc.get("type") == "skmsg":
-                assert isinstance(source.chat, Group)
+            if enc.get("type") == "skmsg" and isinstance(source.chat, Group):
                 plaintext = correspondent.read_group(str(source.chat.jid), source.name, enc.data)
             else:
                 plaintext = correspondent.read(source.name, enc.get("type"), enc.data)

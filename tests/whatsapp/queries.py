@@ -138,7 +138,9 @@ def _usync_user(server: Server, user: Node, *, is_lid: bool) -> Node:
     attrs: Attributes = {"jid": jid}
     if asked and is_lid:
         attrs = {"jid": handset.lid_jid(), "pn_jid": handset.jid()}
-    devices = [Node("device", {"id": str(number)}) for number in [0, *sorted(handset.devices)]]
+    devices = [Node("device", {"id": "0"})]
+    for number, device in sorted(handset.devices.items()):
+        devices.append(Node("device", {"id": str(number), "key-index": str(device.key_index)}))
     content = [
         Node("contact", {"type": "in"}, asked),
         Node("devices", {}, [Node("device-list", {}, devices)]),
