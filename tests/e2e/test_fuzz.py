@@ -31,6 +31,8 @@ CONFIG = """
 timeout_seconds = 86400
 [events]
 kept = 1000
+[notify]
+command = ["/bin/true"]
 """
 LARGEST_GROWTH_BYTES = 12 * 1024 * 1024
 """Between the first quarter and the end. The heap is not still: it keeps room for the largest answers."""
