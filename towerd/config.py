@@ -13,6 +13,7 @@ from towerd.wording import RECIPIENT
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
+Rate = Annotated[int, msgspec.Meta(ge=1, le=600)]
 Word = Annotated[str, msgspec.Meta(min_length=1)]
 Recipient = Annotated[str, msgspec.Meta(pattern=RECIPIENT)]
 
@@ -232,7 +233,7 @@ class LimitsConfig(Section, frozen=True, kw_only=True):
     """
 
     daily: Count = 1000
-    per_minute: Annotated[int, msgspec.Meta(ge=1, le=600)] = 20
+    per_minute: Rate = 20
     queue: Count = 1000
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from towerd.config import Section
+from towerd.config import Count, Rate, Section
 from towerd.config_files import Mistake, check_table, drop_ins, read_toml
 from towerd.supervision.names import check_display_name, check_name, check_phone
 from towerd.users import Users
@@ -23,19 +23,18 @@ MAX_UID = 2**32 - 2
 """(uid_t) -1 stands for no user, chown(2)."""
 
 Text = Annotated[str, msgspec.Meta(max_length=200)]
-Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 
 
 class LimitsTable(Section, frozen=True, kw_only=True):
     """`[limits]` of an account.
 
     Attributes:
-        daily: messages per day.
-        per_minute: messages per minute.
+        daily: how many texts it may send in a day.
+        per_minute: how many in any 60 seconds.
     """
 
     daily: Count | None = None
-    per_minute: Count | None = None
+    per_minute: Rate | None = None
 
 
 class AccountTable(Section, frozen=True, kw_only=True):
@@ -47,7 +46,7 @@ class AccountTable(Section, frozen=True, kw_only=True):
         owner: a user, by name or number; who runs towerd.
         desired: whether it runs.
         expected_phone: the only phone that may be linked.
-        limits: how much it may send.
+        limits: how much it may send, instead of what holds for all.
         proxy_file: a file that holds the URL of the proxy to connect through.
     """
 

@@ -62,10 +62,10 @@ class Tally:
 
     @property
     def daily_limit(self) -> int:
-        """How many texts the account may send in a day."""
-        return self._around.config.limits.daily
+        """How many texts the account may send in a day: a limit of its own, else that of all."""
+        return self._account.record.daily_limit or self._around.config.limits.daily
 
     @property
     def per_minute_limit(self) -> int:
-        """How many texts the account may send in any 60 seconds."""
-        return self._around.config.limits.per_minute
+        """How many texts the account may send in any 60 seconds: a limit of its own, else that of all."""
+        return self._account.record.per_minute_limit or self._around.config.limits.per_minute

@@ -287,6 +287,21 @@ def test_daily_limit_refuses_and_ends_with_the_day(tmp_path: Path) -> None:
     run(scene())
 
 
+def test_limits_of_an_accounts_own_count_instead_of_those_of_all(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with a_desk(tmp_path, daily=1, per_minute=1) as desk:
+            own = {"daily_limit": 2, "per_minute_limit": 2}
+            desk.account.record = msgspec.structs.replace(desk.account.record, **own)
+            for text in ("1", "2"):
+                await desk.send(text)
+            await desk.until_idle()
+            with pytest.raises(TowerError) as refused:
+                await desk.send("3")
+            assert refused.value.slug == "limit-reached"
+
+    run(scene())
+
+
 def test_full_queue_says_so(tmp_path: Path) -> None:
     async def scene() -> None:
         async with a_desk(tmp_path, queue=2) as desk:
