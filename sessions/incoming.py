@@ -111,7 +111,7 @@ def incoming(event: Any) -> Incoming | None:
     kind, text, quoted_id, target_id = content
     info = event.Info
     source = info.MessageSource
-    sender, sender_lid = _addresses(source.Sender, source.SenderAlt)
+    sender, sender_lid = addresses(source.Sender, source.SenderAlt)
     return Incoming(
         id=info.ID,
         chat=_chat(source, sender),
@@ -177,12 +177,12 @@ def _chat(source: Any, sender: str | None) -> str:
     if source.IsGroup or source.Chat.Server != LID_SERVER:
         return chat
     if source.IsFromMe:
-        other, _ = _addresses(source.Chat, source.RecipientAlt)
+        other, _ = addresses(source.Chat, source.RecipientAlt)
         return other or chat
     return sender or chat
 
 
-def _addresses(*jids: Any) -> tuple[str | None, str | None]:
+def addresses(*jids: Any) -> tuple[str | None, str | None]:
     """Return the phone JID and the LID among some addresses of one person."""
     by_server = dict(_by_server(jids))
     return by_server.get(PHONE_SERVER), by_server.get(LID_SERVER)

@@ -28,6 +28,22 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     platform: str | None = None
 
 
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody in a group; at least one of the addresses is known."""
+
+    jid: str | None
+    lid: str | None
+    is_admin: bool
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """A group that the account is in."""
+
+    jid: str
+    name: str
+    members: list[Member]
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=lambda name: name.lower()):
     """Something the daemon tells a worker."""
 
@@ -72,6 +88,12 @@ class Send(Order, frozen=True, kw_only=True):
     id: int
     to: str
     text: str
+
+
+class ListGroups(Order, frozen=True, kw_only=True):
+    """Tell every group, one `GroupTold` each; then answered with how many there are."""
+
+    id: int
 
 
 class Hold(Order, frozen=True, kw_only=True):
@@ -189,6 +211,17 @@ class StreamFailed(Report, frozen=True, kw_only=True):
     code: str
 
 
+class GroupTold(Report, frozen=True, kw_only=True):
+    """One group of the list that an order asked for; `order` is its id."""
+
+    order: int
+    group: Group
+
+
+class GroupsChanged(Report, frozen=True, kw_only=True):
+    """A group, or who is in it, is not what it was."""
+
+
 class MessageCame(Report, frozen=True, kw_only=True):
     """A message or reaction; `number` is its number in the spool, 0 when it could not be written there."""
 
@@ -227,7 +260,7 @@ class Answer(Report, frozen=True, kw_only=True):
     value: str | None = None
 
 
-Orders = Begin | Logout | PairPhone | Probe | Send | Hold | Committed | Quit
+Orders = Begin | Logout | PairPhone | Probe | Send | ListGroups | Hold | Committed | Quit
 Reports = (
     Begun
     | StoreLocked
@@ -244,6 +277,8 @@ Reports = (
     | Replaced
     | ConnectFailed
     | StreamFailed
+    | GroupTold
+    | GroupsChanged
     | MessageCame
     | KeepaliveMissed
     | KeepaliveRestored

@@ -34,7 +34,7 @@ from neonize.utils.enum import ClientType  # noqa: E402
 from neonize.utils.jid import build_jid  # noqa: E402
 
 from sessions import messages  # noqa: E402
-from sessions.incoming import incoming  # noqa: E402
+from sessions.incoming import addresses, incoming  # noqa: E402
 from sessions.messages import Identity  # noqa: E402
 from sessions.redactor import redact  # noqa: E402
 from sessions.whatsapp import ClientError, Listener  # noqa: E402
@@ -96,6 +96,8 @@ def _send_cause(error: str) -> str:
     lowered = error.lower()
     if "server returned error" in lowered:
         return "refused"
+    if "no lid found" in lowered:
+        return "not-on-whatsapp"
     # While it waits for the server's word; the stanza may have got there.
     if "timed out" in lowered or "timeout" in lowered or "disconnected" in lowered:
         return "timeout"
@@ -114,6 +116,19 @@ def _identity(device: Any) -> Identity | None:
         business_name=device.BussinessName or None,
         platform=device.Platform or None,
     )
+
+
+def _group(info: Any) -> messages.Group:
+    return messages.Group(
+        jid=f"{info.JID.User}@{info.JID.Server}",
+        name=info.GroupName.Name,
+        members=[_member(one) for one in info.Participants],
+    )
+
+
+def _member(participant: Any) -> messages.Member:
+    phone, lid = addresses(participant.PhoneNumber, participant.JID, participant.LID)
+    return messages.Member(jid=phone, lid=lid, is_admin=participant.IsAdmin or participant.IsSuperAdmin)
 
 
 class _Client(NewClient):  # type: ignore[misc]
@@ -163,6 +178,8 @@ class NeonizeClient:
             (pb.StreamError, self._on_stream_error),
             (pb.Disconnected, self._on_disconnected),
             (pb.Message, self._on_message),
+            (pb.JoinedGroup, self._on_groups_changed),
+            (pb.GroupInfoEvent, self._on_groups_changed),
         ):
             self._client.event(event)(handler)
 
@@ -250,6 +267,18 @@ class NeonizeClient:
             raise ClientError("not-on-whatsapp", "nobody has this number")
         return found[0].JID
 
+    def groups(self) -> list[messages.Group]:
+        """Return the groups that the account is in.
+
+        Raises:
+            ClientError: no answer.
+        """
+        try:
+            found = self._client.get_joined_groups()
+        except Exception as error:  # noqa: BLE001 - the library raises its own and plain ones
+            raise ClientError(cause_of(str(error)), redact(str(error))) from None
+        return [_group(one) for one in found]
+
     def probe(self) -> None:
         """Make one round trip to the server: `passive` is the smallest query that changes nothing.
 
@@ -326,6 +355,9 @@ class NeonizeClient:
 
     def _on_disconnected(self, _client: NewClient, _event: Any) -> None:
         self._listener(messages.Disconnected())
+
+    def _on_groups_changed(self, _client: NewClient, _event: Any) -> None:
+        self._listener(messages.GroupsChanged())
 
     def _on_message(self, _client: NewClient, event: Any) -> None:
         message = incoming(event)

@@ -69,6 +69,8 @@ class Session:
             case messages.Send():
                 to, text = order.to, order.text
                 _thread(lambda: self._answer(order.id, lambda: self._client.send(to, text)), "send")
+            case messages.ListGroups():
+                _thread(lambda: self._answer(order.id, lambda: self._tell_groups(order.id)), "groups")
             case messages.Probe():
                 _thread(lambda: self._answer(order.id, self._client.probe), "probe")
             case messages.Committed():
@@ -120,6 +122,13 @@ class Session:
         except Exception as failure:  # noqa: BLE001 - an order is answered, whatever happens
             error = f"client-error: {redact(repr(failure))}"
         self._outbox(messages.Answer(id=order_id, error=error, value=value))
+
+    def _tell_groups(self, order_id: int) -> str:
+        groups = self._client.groups()
+        for group in groups:
+            # One each: all of them may be more than one line of the wire holds.
+            self._outbox(messages.GroupTold(order=order_id, group=group))
+        return str(len(groups))
 
     def _quit(self) -> None:
         goodbye = _thread(self._client.disconnect, "disconnect")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from sessions.messages import Identity, Reports
+from sessions.messages import Group, Identity, Reports
 
 Listener = Callable[[Reports], None]
 """Called on any thread, never to do work in."""
@@ -69,6 +69,13 @@ class WhatsApp(Protocol):
         Raises:
             ClientError: `not-on-whatsapp`, `not-connected`, `refused`: it was not sent; `timeout`: it may
                 have been; another cause: it was not.
+        """
+
+    def groups(self) -> list[Group]:
+        """Return the groups that the account is in.
+
+        Raises:
+            ClientError: no answer.
         """
 
     def probe(self) -> None:

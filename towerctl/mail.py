@@ -1,4 +1,4 @@
-"""The methods `message.*`, one function each, over a client.
+"""The methods `message.*` and `group.*`, one function each, over a client.
 
 The one rule: as in the client, an answer is returned as the daemon sent it, and an error is a `Failure`.
 """
@@ -51,6 +51,12 @@ def send(
 def outbox(client: Client, account: str | None, *, limit: int | None = None) -> results.OutboxResult:
     """List the texts that an account was to send, and what became of them."""
     answer: results.OutboxResult = client.call("message.outbox", _given(account=account, limit=limit))
+    return answer
+
+
+def groups(client: Client, account: str | None) -> results.GroupsResult:
+    """List the groups that an account is in."""
+    answer: results.GroupsResult = client.call("group.list", _given(account=account))
     return answer
 
 

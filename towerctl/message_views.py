@@ -63,3 +63,19 @@ def outbox(answer: results.OutboxResult) -> list[Block]:
         for message in answer["messages"]
     ]
     return [Table(["TIME", "ID", "TO", "STATE", "REASON", "TEXT"], rows, shrinkable=["TEXT", "TO"])]
+
+
+def groups(answer: results.GroupsResult) -> list[Block]:
+    """`groups`: a row each, by name."""
+    if not answer["groups"]:
+        return [Note(f"{answer['account']['name']} is in no group")]
+    rows = [
+        [
+            Cell(printable(group["name"]) or NONE, "bold"),
+            Cell(group["jid"]),
+            Cell(str(len(group["participants"]))),
+            Cell(group["synced_at"]),
+        ]
+        for group in answer["groups"]
+    ]
+    return [Table(["NAME", "JID", "MEMBERS", "SYNCED"], rows, shrinkable=["NAME"])]

@@ -189,6 +189,23 @@ class Outgoing(TypedDict):
     message_id: str | None
 
 
+class Participant(TypedDict):
+    """Somebody in a group."""
+
+    jid: str | None
+    lid: str | None
+    admin: bool
+
+
+class Group(TypedDict):
+    """A group that an account is in."""
+
+    jid: str
+    name: str
+    participants: list[Participant]
+    synced_at: str
+
+
 class ApiVersion(TypedDict):
     """Version of the RPC contract."""
 
@@ -421,6 +438,13 @@ class OutboxResult(TypedDict):
 
     account: Account
     messages: list[Outgoing]
+
+
+class GroupsResult(TypedDict):
+    """Groups of one account, by name."""
+
+    account: Account
+    groups: list[Group]
 
 
 class EventsResult(TypedDict):

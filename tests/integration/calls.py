@@ -13,6 +13,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "account.add": {"pair": False},
     "account.wait": {"states": ["unpaired"]},
     "event.unsubscribe": {"subscription": "none"},
+    "message.send": {"to": "+491701234567", "text": "hello"},
 }
 
 

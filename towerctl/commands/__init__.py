@@ -23,6 +23,7 @@ COMMANDS = {
     "send": "sending:send",
     "outbox": "sending:outbox",
     "messages": "messages:messages",
+    "groups": "messages:groups",
     "audit": "audit:audit",
     "metrics": "metrics:metrics",
     "health": "health:health",

@@ -1,4 +1,4 @@
-"""`messages`: what an account has received."""
+"""`messages` and `groups`: what an account has received, and where it is."""
 
 from __future__ import annotations
 
@@ -57,6 +57,17 @@ def messages(
         return Stream(_follow(app, client, account, since, chat), message_views.message_line)
     answer = mail.list_messages(client, account, chat=chat, since=since, limit=limit)
     return Result(answer, message_views.messages)
+
+
+@command("groups", examples=["towerctl groups shop", "towerctl groups shop --json"])
+@account_argument()
+@click.pass_obj
+def groups(app: App, *, account: str | None) -> Result:
+    """List the groups that an account is in.
+
+    They are as they were when they were last synchronised: at the login, and after each change.
+    """
+    return Result(mail.groups(app.connect(), account), message_views.groups)
 
 
 def _follow(

@@ -1,4 +1,4 @@
-"""The queries about messages; they run inside the registry's transactions.
+"""The queries about messages and groups; they run inside the registry's transactions.
 
 The one rule: a message is kept once, whatever comes twice: account, chat and WhatsApp's id name it.
 """
@@ -11,8 +11,12 @@ from typing import Any
 
 import msgspec
 
-from towerd.accounts.models import Message, Traffic
-from towerd.accounts.records import MessageQuery, MessageRecord, TrafficRecord
+from sessions.messages import Group, Member
+from towerd.accounts.models import ChatGroup, Message, Traffic
+from towerd.accounts.records import GroupRecord, MessageQuery, MessageRecord, TrafficRecord
+
+_encoder = msgspec.json.Encoder()
+_members = msgspec.json.Decoder(list[Member])
 
 
 def insert(records: Iterable[MessageRecord]) -> list[MessageRecord]:
@@ -77,7 +81,40 @@ def prune(account_id: str, *, kept: int, before: float) -> None:
     ).execute()
 
 
+def replace_groups(account_id: str, groups: Iterable[Group], synced_at: float) -> None:
+    """Put another list of groups in the place of an account's last one."""
+    ChatGroup.delete().where(ChatGroup.account_id == account_id).execute()
+    for group in groups:
+        row = {
+            "account_id": account_id,
+            "jid": group.jid,
+            "name": group.name,
+            "members": _encoder.encode(group.members).decode(),
+            "synced_at": synced_at,
+        }
+        ChatGroup.insert(**row).on_conflict_replace().execute()
+
+
+def groups(account_id: str) -> list[GroupRecord]:
+    """Return an account's groups by name."""
+    rows: Any = (
+        ChatGroup.select()
+        .where(ChatGroup.account_id == account_id)
+        .order_by(ChatGroup.name, ChatGroup.jid)
+        .dicts()
+    )
+    return [
+        GroupRecord(
+            account_id=account_id,
+            group=Group(jid=row["jid"], name=row["name"], members=_members.decode(row["members"])),
+            synced_at=row["synced_at"],
+        )
+        for row in rows
+    ]
+
+
 def delete(account_id: str) -> None:
     """Delete everything of an account."""
     Message.delete().where(Message.account_id == account_id).execute()
     Traffic.delete().where(Traffic.account_id == account_id).execute()
+    ChatGroup.delete().where(ChatGroup.account_id == account_id).execute()

@@ -176,3 +176,18 @@ class Outgoing(Table):
     next_attempt_at = FloatField()
     settled_at = FloatField(null=True)
     message_id = TextField(null=True)
+
+
+class ChatGroup(Table):
+    """A group that an account is in; `members` is JSON."""
+
+    account_id = TextField()
+    jid = TextField()
+    name = TextField()
+    members = TextField()
+    synced_at = FloatField()
+
+    class Meta:
+        """One row for each account and group."""
+
+        primary_key = CompositeKey("account_id", "jid")

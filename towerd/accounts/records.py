@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from sessions.messages import Group
 from sessions.states import State
 
 
@@ -275,6 +276,14 @@ class MessageQuery(msgspec.Struct, frozen=True, kw_only=True):
     from_time: float | None = None
     chat: str | None = None
     limit: int = 100
+
+
+class GroupRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A group that an account was in when the list was last taken over."""
+
+    account_id: str
+    group: Group
+    synced_at: float
 
 
 class TrafficRecord(msgspec.Struct, frozen=True, kw_only=True):

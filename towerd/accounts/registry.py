@@ -16,6 +16,7 @@ import msgspec
 from peewee import IntegrityError, PeeweeException, SqliteDatabase, fn
 from playhouse.migrations import run as run_migrations
 
+from sessions.messages import Group
 from sessions.states import State
 from towerd.accounts import casebook, mailbox, models, outgoing
 from towerd.accounts.models import Account, Audit, Event, Transition
@@ -29,6 +30,7 @@ from towerd.accounts.records import (
     EventDraft,
     EventQuery,
     EventRecord,
+    GroupRecord,
     IncidentRecord,
     MessageQuery,
     MessageRecord,
@@ -202,6 +204,27 @@ class Registry:
             if added and added[-1].id % _PRUNED_EVERY < len(added):
                 mailbox.prune(arrival.account_id, kept=arrival.kept, before=arrival.kept_since)
             return received, self._write_events(arrival.event(one) for one in added if not one.from_me)
+
+    def replace_groups(
+        self, account_id: str, groups: Iterable[Group], *, synced_at: float, events: Iterable[EventDraft]
+    ) -> list[EventRecord]:
+        """Put another list of groups in the place of an account's last one.
+
+        Raises:
+            RegistryError: nothing was written.
+        """
+        with Transaction(self._database):
+            mailbox.replace_groups(account_id, groups, synced_at)
+            return self._write_events(events)
+
+    def groups(self, account_id: str) -> list[GroupRecord]:
+        """Return an account's groups by name.
+
+        Raises:
+            RegistryError: the database cannot be read.
+        """
+        with reading():
+            return mailbox.groups(account_id)
 
     def messages(self, query: MessageQuery) -> list[MessageRecord]:
         """Return the messages that fit, oldest first.

@@ -10,6 +10,7 @@ EVENT_TYPES: tuple[str, ...] = (
     "account.removed",
     "session.state",
     "session.qr",
+    "groups.synced",
     "message.sent",
     "message.failed",
     "message.received",

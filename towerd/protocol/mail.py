@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 
 from towerd.protocol.parameters import OptionalSelector, Params, RowId, Text, WaitSeconds
-from towerd.protocol.types import Account, Message, Outgoing, Wire
+from towerd.protocol.types import Account, Group, Message, Outgoing, Wire
 
 
 class ListMessages(Params, frozen=True, kw_only=True):
@@ -44,6 +44,13 @@ class MessagesResult(Wire, frozen=True, kw_only=True):
 
     account: Account
     messages: list[Message]
+
+
+class GroupsResult(Wire, frozen=True, kw_only=True):
+    """Groups of one account, by name."""
+
+    account: Account
+    groups: list[Group]
 
 
 class SendResult(Wire, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from towerd.protocol.daemon_types import (
     VersionResult,
 )
 from towerd.protocol.mail import (
+    GroupsResult,
     ListMessages,
     ListOutgoing,
     MessagesResult,
@@ -309,6 +310,9 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
+    "group.list": Method(
+        params=OneAccount, result=GroupsResult, right="read", summary="List the groups that an account is in."
+    ),
     "message.outbox": Method(
         params=ListOutgoing,
         result=OutboxResult,

@@ -181,6 +181,23 @@ class Outgoing(Wire, frozen=True, kw_only=True):
     message_id: str | None
 
 
+class Participant(Wire, frozen=True, kw_only=True):
+    """Somebody in a group."""
+
+    jid: str | None
+    lid: str | None
+    admin: bool
+
+
+class Group(Wire, frozen=True, kw_only=True):
+    """A group that an account is in, as it was at `synced_at`."""
+
+    jid: str
+    name: str
+    participants: list[Participant]
+    synced_at: str
+
+
 class Transition(Wire, frozen=True, kw_only=True):
     """One change of state in an account's history."""
 

@@ -99,6 +99,7 @@ class Inbox:
                 self._carrier.tell(messages.Committed(number=last.number))
 
     async def _commit(self, incoming: Sequence[Incoming]) -> None:
+        await self._tally.look()
         now, config = self._around.clock.now(), self._around.config.messages
         record = self._account.record
         arrival = Arrival(

@@ -25,6 +25,7 @@ from towerd.supervision.account_state import NO_DEVICE, AccountState, Retry
 from towerd.supervision.backoff import Backoff
 from towerd.supervision.carrier import Carrier, Death
 from towerd.supervision.declared import reason_to_rest
+from towerd.supervision.groups import Groups
 from towerd.supervision.inbox import Inbox
 from towerd.supervision.outbox import Outbox
 from towerd.supervision.pairing import PairingAttempt
@@ -87,6 +88,7 @@ class Lifecycle:
         self.tally = Tally(self.account, around)
         self.inbox = Inbox(self.account, self.carrier, self.tally, around)
         self.outbox = Outbox(self.account, self.carrier, self.tally, around)
+        self.groups = Groups(self.account, self.carrier, around)
         self.timers = Timers()
         self.lock = asyncio.Lock()
         self.eviction: Refusal | None = None
@@ -111,6 +113,7 @@ class Lifecycle:
         await self.carrier.end(grace_seconds=grace_seconds)
         self.inbox.close()
         self.outbox.close()
+        self.groups.close()
         for task in self._aftermaths:
             task.cancel()
 

@@ -64,6 +64,8 @@ class ReportReader:
             messages.ConnectFailed: lambda report: self._give_up_soon(f"connect-failure-{report.code}"),
             messages.StoreLocked: lambda _report: self._give_up_soon("store-locked"),
             messages.MessageCame: self._life.inbox.take,
+            messages.GroupTold: self._life.groups.take,
+            messages.GroupsChanged: lambda _report: self._life.groups.refresh(),
             messages.KeepaliveMissed: lambda _report: self._life.pulse.doubt(),
             messages.KeepaliveRestored: lambda _report: self._life.pulse.feel(),
         }
@@ -201,6 +203,7 @@ class ReportReader:
         self._settle_connected()
         if not was_connected:
             self._account.emit("session.connected", {"phone": self._account.record.phone})
+            self._life.groups.refresh()
         self._account.changed()
 
     def _is_new(self, identity: Identity) -> bool:

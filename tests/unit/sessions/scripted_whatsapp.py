@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from sessions.messages import Identity, Reports
+from sessions.messages import Group, Identity, Reports
 from sessions.whatsapp import ClientError, Listener
 
 _END = object()
@@ -28,6 +28,7 @@ class ScriptedWhatsApp:
         self.on_probe: Callable[[], None] = lambda: None
         self.on_pair_phone: Callable[[], str] = lambda: "ABCD-1234"
         self.on_send: Callable[[str, str], str] = lambda to, _text: f"{to} 3EB0"
+        self.known_groups: list[Group] = []
         self.on_disconnect: Callable[[], None] = lambda: None
         self._end: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self.identity_asked = threading.Event()
@@ -53,6 +54,10 @@ class ScriptedWhatsApp:
     def send(self, to: str, text: str) -> str:
         self.calls.put(f"send {to} {text}")
         return self.on_send(to, text)
+
+    def groups(self) -> list[Group]:
+        self.calls.put("groups")
+        return self.known_groups
 
     def probe(self) -> None:
         self.calls.put("probe")

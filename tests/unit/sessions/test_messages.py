@@ -10,7 +10,7 @@ import pytest
 
 from sessions import messages
 from sessions.incoming import Incoming
-from sessions.messages import Identity, OrderEnvelope, ReportEnvelope
+from sessions.messages import Group, Identity, Member, OrderEnvelope, ReportEnvelope
 
 IDENTITY = Identity(
     jid="491701234567@s.whatsapp.net",
@@ -34,12 +34,18 @@ MESSAGE = Incoming(
     target_id=None,
     time=1_790_000_000,
 )
+GROUP = Group(
+    jid="120363000000000001@g.us",
+    name="Türme",
+    members=[Member(jid=None, lid="123456789012345@lid", is_admin=True)],
+)
 ORDERS = [
     messages.Begin(sessions_dir="/var/lib/tower/sessions", device_name="TOWER"),
     messages.Logout(id=1),
     messages.PairPhone(id=3, phone="491701234567"),
     messages.Probe(id=2),
     messages.Send(id=4, to="491701234567", text="hello\n"),
+    messages.ListGroups(id=5),
     messages.Hold(on=True),
     messages.Committed(number=7),
     messages.Quit(),
@@ -63,6 +69,8 @@ REPORTS = [
     messages.ConnectFailed(code=409),
     messages.StreamFailed(code="599"),
     messages.MessageCame(number=7, message=MESSAGE),
+    messages.GroupTold(order=5, group=GROUP),
+    messages.GroupsChanged(),
     messages.KeepaliveMissed(error_count=3),
     messages.KeepaliveRestored(),
     messages.ClientEnded(cause="dns", detail="no such host"),

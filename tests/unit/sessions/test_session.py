@@ -142,6 +142,20 @@ def test_text_is_sent_and_answered_with_what_became_of_it(stage: Stage) -> None:
     stage.client.end_connect()
 
 
+def test_groups_are_told_one_by_one_and_then_counted(stage: Stage) -> None:
+    stage.client.known_groups = [
+        messages.Group(jid=f"12036300000000000{number}@g.us", name=f"g{number}", members=[])
+        for number in (1, 2)
+    ]
+    stage.begin()
+    stage.session.obey(messages.ListGroups(id=7))
+    assert stage.next_call() == "groups"
+    told = [stage.next_report() for _ in range(3)]
+    assert told[:2] == [messages.GroupTold(order=7, group=one) for one in stage.client.known_groups]
+    assert told[2] == messages.Answer(id=7, error=None, value="2")
+    stage.client.end_connect()
+
+
 def test_pairing_code_is_answered_with_its_id(stage: Stage) -> None:
     stage.begin()
     stage.session.obey(messages.PairPhone(id=8, phone="491701234567"))

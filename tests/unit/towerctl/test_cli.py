@@ -25,8 +25,8 @@ from towerctl.options import Command
 from towerd.protocol.errors import ERRORS, Field, TowerError
 
 CONTRACT = (
-    "list show add import rename primary remove qr pair unpair logout wait start stop restart watch audit "
-    "release events send outbox messages health metrics status config reload notify version rpc completion"
+    "list show add import rename primary remove qr pair unpair logout wait start stop restart watch audit release "
+    "events send outbox messages health metrics status config reload notify version rpc completion groups"
 )
 
 

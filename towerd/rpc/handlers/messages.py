@@ -5,11 +5,12 @@ The one rule: texts are in these answers and nowhere else; events and logs never
 
 from __future__ import annotations
 
-from towerd.accounts.records import MessageQuery, MessageRecord, OutgoingRecord
+from towerd.accounts.records import GroupRecord, MessageQuery, MessageRecord, OutgoingRecord
 from towerd.clock import rfc3339, rfc3339_or_none
 from towerd.protocol import mail as m
 from towerd.protocol.errors import Field
-from towerd.protocol.types import Account, Message, Outgoing
+from towerd.protocol.methods import OneAccount
+from towerd.protocol.types import Account, Group, Message, Outgoing, Participant
 from towerd.rpc.call import Call
 from towerd.rpc.handlers.events import moment
 from towerd.supervision.keeper import Keeper
@@ -52,6 +53,25 @@ async def outbox(call: Call, params: m.ListOutgoing) -> m.OutboxResult:
     account_id = keeper.account.record.id
     records = await call.services.ledger.read(lambda registry: registry.outgoing(account_id, params.limit))
     return m.OutboxResult(account=_view(call, keeper), messages=[_outgoing(one) for one in records])
+
+
+async def groups(call: Call, params: OneAccount) -> m.GroupsResult:
+    """List the groups that an account is in."""
+    keeper = call.find(params.account)
+    account_id = keeper.account.record.id
+    records = await call.services.ledger.read(lambda registry: registry.groups(account_id))
+    return m.GroupsResult(account=_view(call, keeper), groups=[_group(one) for one in records])
+
+
+def _group(record: GroupRecord) -> Group:
+    return Group(
+        jid=record.group.jid,
+        name=record.group.name,
+        participants=[
+            Participant(jid=one.jid, lid=one.lid, admin=one.is_admin) for one in record.group.members
+        ],
+        synced_at=rfc3339(record.synced_at),
+    )
 
 
 def _target(to: str) -> str:

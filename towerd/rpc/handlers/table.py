@@ -34,6 +34,7 @@ HANDLERS: dict[str, Handler] = {
     "event.list": events.list_events,
     "event.subscribe": events.subscribe,
     "event.unsubscribe": events.unsubscribe,
+    "group.list": messages.groups,
     "message.list": messages.list_messages,
     "message.outbox": messages.outbox,
     "message.send": messages.send,

@@ -22,6 +22,7 @@ from sessions.messages import Identity
 from sessions.states import LINKED_STATES, State
 from sessions.store import StoreKind, StoreReport
 from tests.unit.towerd.builders import FakeClock, an_account, settings_of
+from towerd.accounts.records import TrafficRecord
 from towerd.audit import Auditor
 from towerd.protocol.errors import TowerError
 from towerd.supervision import lifecycle
@@ -40,6 +41,19 @@ def identity(phone: str) -> Identity:
     return Identity(jid=f"{phone}@s.whatsapp.net", device_number=1, platform="android")
 
 
+class EmptyRegistry:
+    """Nothing was ever sent or received."""
+
+    def unsettled(self, _account_id: str) -> list[Any]:
+        return []
+
+    def sent_since(self, _account_id: str, _moment: float) -> list[float]:
+        return []
+
+    def traffic(self, account_id: str, day: str) -> TrafficRecord:
+        return TrafficRecord(account_id=account_id, day=day, received=0, sent=0)
+
+
 class Ledger:
     """Takes everything, at once."""
 
@@ -49,8 +63,8 @@ class Ledger:
 
     async def commit(self, *_: Any) -> None: ...
 
-    async def read(self, *_: Any) -> list[Any]:
-        return []
+    async def read(self, query: Callable[[Any], Any]) -> Any:
+        return query(EmptyRegistry())
 
     async def settle(self) -> None: ...
 
