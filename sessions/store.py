@@ -226,6 +226,20 @@ class Store:
             return StoreReport(kind=StoreKind.WRONG_KEY, detail="it is sealed, and towerd was given no key")
         return StoreReport(kind=StoreKind.MISSING, detail="the store file is missing")
 
+    def peek(self) -> StoreReport | None:
+        """Say what the store holds, None when somebody uses it; nobody is waited for, let alone ended."""
+        try:
+            descriptor = os.open(self.lock_path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return self._look()
+        try:
+            if not _acquire(descriptor, 0.0):
+                return None
+            _record_holder(descriptor, killable=False)
+            return self._look()
+        finally:
+            os.close(descriptor)
+
     def _look(self) -> StoreReport:
         if not self.directory.exists():
             return StoreReport(kind=StoreKind.MISSING, detail="the directory is missing")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from towerctl.exits import Failure
 from towerctl.options import DEFAULT_TIMEOUT_SECONDS, Settings
 from towerctl.output import Line, Result, Screen, is_terminal
+from towerctl.progress import Patience
 
 if TYPE_CHECKING:
     from towerctl.client import Client
@@ -80,6 +81,10 @@ class App:
                 yield
             finally:
                 client.tick = None
+
+    def patience(self, text: str) -> Patience:
+        """Let the person see that something takes longer than a second, as long as the block lasts."""
+        return Patience(self.screen.progress(text))
 
     def close(self) -> None:
         """Close what was opened."""

@@ -35,6 +35,11 @@ class Client(Connection):
         answer: results.StatusResult = self.ask("daemon.release", NOTHING)
         return answer
 
+    def daemon_doctor(self) -> results.DoctorResult:
+        """Have the daemon look whether all is well."""
+        answer: results.DoctorResult = self.ask("daemon.doctor", NOTHING)
+        return answer
+
     def daemon_config(self) -> results.ConfigResult:
         """Ask for the configuration that runs."""
         answer: results.ConfigResult = self.ask("daemon.config", NOTHING)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from towerctl.exits import DONE, Failure, cannot_write
+from towerctl.progress import Progress
 from towerctl.text import columns_of
 from towerd.protocol.characters import printable
 
@@ -139,11 +139,11 @@ class Result:
         summary: Failure | None = None,
         status: int = DONE,
     ) -> None:
-        self.status = status
         self.document = document
         self.view = view
         self.failures = failures
         self.summary = summary
+        self.status = status
 
 
 class Stream:
@@ -330,6 +330,12 @@ class Screen:
         """Whether standard output is a terminal that takes more than lines."""
         return is_terminal(sys.stdout) and self._environment.get("TERM") != "dumb"
 
+    @property
+    def has_marks(self) -> bool:
+        """Whether standard output is a terminal that shows more than ASCII."""
+        encoding = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "")
+        return is_terminal(sys.stdout) and encoding == "utf8"
+
     def size(self) -> tuple[int, int]:
         """Return the terminal's columns and rows as they are now; the environment's do not follow it."""
         try:
@@ -376,29 +382,6 @@ class Screen:
             else:
                 _decorated_fields(block, console)
         self.write(capture.get())
-
-
-class Progress:
-    """A line on standard error that counts seconds; nothing where nobody looks."""
-
-    def __init__(self, screen: Screen, text: str | None) -> None:
-        self._screen = screen
-        self._text = text
-        self._since = time.monotonic()
-
-    def __enter__(self) -> Progress:
-        if self._text:
-            self._screen.show_progress(f"{self._text} …")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._text:
-            self._screen.end_progress()
-
-    def tick(self) -> None:
-        """Show how long it has been."""
-        if self._text:
-            self._screen.show_progress(f"{self._text} … {time.monotonic() - self._since:.0f} s")
 
 
 def is_terminal(stream: TextIO | None) -> bool:

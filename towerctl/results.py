@@ -319,6 +319,23 @@ class ReloadResult(TypedDict):
     accounts: ReloadedAccounts
 
 
+class Finding(TypedDict):
+    """What one check of the doctor found about one thing."""
+
+    check: str
+    level: str
+    line: str
+    command: str | None
+    account: str | None
+
+
+class DoctorResult(TypedDict):
+    """What the doctor found."""
+
+    findings: list[Finding]
+    complete: bool
+
+
 class NotifyChannel(TypedDict):
     """A way to tell people of incidents."""
 

@@ -14,7 +14,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from towerctl.exits import Failure
 from towerd.protocol.framing import MAX_SOCKET_PATH_BYTES
@@ -33,13 +33,15 @@ class Absent(Exception):
         path: the socket.
         what: the fact in a few words, for a list of what was tried.
         hint: the next command; None when it is to start the daemon.
+        is_forbidden: it may answer others.
     """
 
-    def __init__(self, path: str, what: str, *, hint: str | None = None) -> None:
+    def __init__(self, path: str, what: str, *, hint: str | None = None, is_forbidden: bool = False) -> None:
         super().__init__(what)
         self.path = path
         self.what = what
         self.hint = hint
+        self.is_forbidden = is_forbidden
 
 
 def open_socket(
@@ -184,19 +186,32 @@ def _absent(path: str, error: OSError) -> Absent:
                 return Absent(path, "is refused: no daemon listens there")
             return Absent(path, "is not a socket")
         case errno.EACCES | errno.EPERM:
-            return Absent(path, "is forbidden to you", hint=_access_command(path))
+            return Absent(path, "is forbidden to you", hint=_access_command(path), is_forbidden=True)
         case errno.EPROTOTYPE:
             return Absent(path, "is a socket of another kind")
         case _:
             return Absent(path, f"cannot be used: {error.strerror or error}")
 
 
-def _unreachable(tried: list[Absent], *, scope: str | None) -> Failure:
-    reasons = "; ".join(f"{absent.path} {absent.what}" for absent in tried)
+class Unreachable(Failure):
+    """No socket answers.
+
+    Args:
+        tried: all sockets, the one that should have answered last.
+        hint: the next command.
+    """
+
+    def __init__(self, tried: Sequence[Absent], hint: str) -> None:
+        reasons = "; ".join(f"{absent.path} {absent.what}" for absent in tried)
+        super().__init__("unreachable", f"towerd cannot be reached: {reasons}", hint=hint)
+        self.tried = tried
+
+
+def _unreachable(tried: list[Absent], *, scope: str | None) -> Unreachable:
     hint = next((absent.hint for absent in tried if absent.hint), None)
     if hint is None:
         hint = "start it by hand: towerd" if scope == "user" else _start_command(tried[-1].path)
-    return Failure("unreachable", f"towerd cannot be reached: {reasons}", hint=hint)
+    return Unreachable(tried, hint)
 
 
 def _start_command(path: str) -> str:

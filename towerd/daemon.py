@@ -34,6 +34,7 @@ from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.configuration import Configuration
 from towerd.declarations import DIRECTORY, Reader
+from towerd.doctor.doctor import Doctor
 from towerd.dropins import DropIns
 from towerd.events import EventStream
 from towerd.incidents import Incidents, Outlook, outlook
@@ -220,16 +221,30 @@ class Daemon:
             on_change=reload.look,
         )
 
-        def look() -> Outlook:
-            blindness = [watch.problem] if watch.problem else []
-            problems = [*self._problems, *access.unknown, *blindness]
-            return outlook(supervisor, fleet, ledger, configuration, problems)
-
-        incidents, notifier = self._watch_over(ledger, look)
-        await incidents.load()
         metrics = Metrics(supervisor, self._clock.now())
         events.tap(metrics.take)
         textfile = Textfile(metrics, self._settings)
+
+        def problems() -> list[str]:
+            asides = [one for one in (watch.problem, textfile.problem) if one]
+            return [*self._problems, *access.unknown, *asides]
+
+        incidents, notifier = self._watch_over(
+            ledger, lambda: outlook(supervisor, fleet, ledger, configuration, drop_ins, problems())
+        )
+        await incidents.load()
+        doctor = Doctor(
+            paths=self._paths,
+            settings=self._settings,
+            configuration=configuration,
+            ledger=ledger,
+            fleet=fleet,
+            incidents=incidents,
+            notifier=notifier,
+            clock=self._clock,
+            problems=lambda: [*problems(), *drop_ins.problems],
+            environment=shared_environment(),
+        )
         services = Services(
             metrics=metrics,
             textfile=textfile,
@@ -239,6 +254,7 @@ class Daemon:
             auditor=auditor,
             fleet=fleet,
             notifier=notifier,
+            doctor=doctor,
             events=events,
             clock=self._clock,
             settings=self._settings,

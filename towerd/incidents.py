@@ -21,6 +21,7 @@ from towerd.accounts.ledger import Ledger
 from towerd.accounts.records import AccountRecord, EventDraft, IncidentRecord
 from towerd.clock import Clock
 from towerd.configuration import Configuration
+from towerd.dropins import DropIns
 from towerd.reasons import action_for
 from towerd.supervision.fleet import Fleet
 from towerd.supervision.health import Condition
@@ -165,18 +166,33 @@ def problem_troubles(problems: Iterable[str]) -> list[Trouble]:
     ]
 
 
+def drop_in_troubles(problems: Iterable[str]) -> list[Trouble]:
+    """Return what is wrong with files that declare accounts, one each."""
+    return [
+        Trouble(
+            subject=f"drop-in: {problem}",
+            kind="drop-in-broken",
+            line=problem,
+            action="correct the file; towerd sees it at once",
+        )
+        for problem in problems
+    ]
+
+
 def outlook(
     supervisor: Supervisor,
     fleet: Fleet,
     ledger: Ledger,
     configuration: Configuration,
+    drop_ins: DropIns,
     problems: Iterable[str],
 ) -> Outlook:
     """Look at everything once."""
     keepers = supervisor.keepers
     found = [account_trouble(keeper.account.record, keeper.condition) for keeper in keepers]
     found += [fleet_trouble(fleet), registry_trouble(ledger), config_trouble(configuration)]
-    troubles = [*(one for one in found if one is not None), *problem_troubles(problems)]
+    troubles = [one for one in found if one is not None]
+    troubles += [*drop_in_troubles(drop_ins.problems), *problem_troubles(problems)]
     in_trouble = {one.subject for one in troubles}
     standing = {
         keeper.account.record.id: account_outcome(keeper.account.record)

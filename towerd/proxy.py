@@ -30,10 +30,15 @@ async def read_proxy(file: str | None) -> str | None:
     Raises:
         ProxyUnreadableError: there is no telling which proxy to use.
     """
-    return None if file is None else await asyncio.to_thread(_read, Path(file))
+    return None if file is None else await asyncio.to_thread(read_now, Path(file))
 
 
-def _read(file: Path) -> str:
+def read_now(file: Path) -> str:
+    """Return the URL in a file; for who may block.
+
+    Raises:
+        ProxyUnreadableError: there is no telling which proxy to use.
+    """
     text = _text(file)
     found = _URL.fullmatch(text)
     if found is None or len(text) > _MAX_BYTES or not 0 < int(found["port"] or 1) < 65536:

@@ -131,6 +131,7 @@ WITHOUT_ACCOUNT = [
     ("audit.list", {}),
     ("audit.list", {"since": 0}),
     ("audit.list", {"actions": ["account.stop", "account.remove", "removed"]}),
+    ("daemon.doctor", {}),
     ("daemon.status", {}),
     ("event.list", {}),
     ("event.list", {"since": 0}),

@@ -98,6 +98,8 @@ def test_time_is_asked_of_the_clock() -> None:
         # These do not decide by it: a file's name, and how long a process lived.
         "towerd.accounts.rescue",
         "towerd.supervision.carrier",
+        # How long a line to WhatsApp may take, on a thread that nobody's clock reaches.
+        "towerd.doctor.route",
         # In the worker and on the way to it there is no daemon and no clock of it.
         "sessions.store",
         "sessions.image",

@@ -16,9 +16,11 @@ from tests.rules.shell import commands, mistake
 from tests.rules.source import ROOT, inside, modules, strings
 from towerctl.cli import cli
 from towerctl.commands import COMMANDS
+from towerctl.doctor.examination import CHECKS as CHECKS_OUTSIDE
 from towerd import __version__
 from towerd.__main__ import parser
 from towerd.config import Config
+from towerd.doctor.table import CHECKS
 from towerd.paths import _SHARED_VARIABLES
 from towerd.protocol.events import EVENT_TYPES
 from towerd.protocol.methods import METHODS
@@ -147,6 +149,16 @@ def test_the_types_of_events_are_those_of_the_manual() -> None:
     assert told == list(EVENT_TYPES)
 
 
+def test_the_checks_of_the_doctor_are_those_of_the_manual() -> None:
+    told = re.findall(r"^\.TP 14n\n\.B (\w+)$", sections("towerctl.1")["CHECKS"], re.MULTILINE)
+    assert told == list(dict.fromkeys([*CHECKS_OUTSIDE, *(check.name for check in CHECKS)]))
+
+
+def test_the_checks_for_everybody_are_those_of_both_manuals() -> None:
+    for_everybody = [check.name for check in CHECKS if check.is_about_accounts]
+    assert for_everybody == ["workers", "qr", "account"]
+
+
 def defaults() -> dict[str, object]:
     config = Config()
     return {
@@ -202,8 +214,9 @@ def variables_told(page: str) -> set[str]:
 
 def test_the_environment_of_towerctl_is_told_and_no_more() -> None:
     read = variables_in(*(name for name in modules() if inside(name, "towerctl")))
-    # The shell's scripts set it, and nobody else.
-    assert variables_told("towerctl.1") == read - {"_TOWERCTL_COMPLETE", "TOWERCTL_COMPLETE"}
+    # The shell's scripts set them, and nobody else; the third is set for the towerd that checks files.
+    of_others = {"_TOWERCTL_COMPLETE", "TOWERCTL_COMPLETE", "STATE_DIRECTORY"}
+    assert variables_told("towerctl.1") == read - of_others
 
 
 def test_the_environment_of_towerd_is_told_and_no_more() -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import secrets
 import socket
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from tests.whatsapp.websocket import WebSocket, accept_key
@@ -140,7 +141,9 @@ async def _read_request(reader: asyncio.StreamReader) -> tuple[str, str, dict[st
 
 
 async def _respond(writer: asyncio.StreamWriter, status: str) -> None:
-    writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+    date = formatdate(usegmt=True)
+    head = f"HTTP/1.1 {status}\r\nDate: {date}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    writer.write(head.encode())
     await writer.drain()
 
 

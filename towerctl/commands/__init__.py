@@ -31,6 +31,7 @@ COMMANDS = {
     "config": "configuration:config",
     "reload": "configuration:reload",
     "release": "daemon:release",
+    "doctor": "doctor:doctor",
     "notify": "notify:notify",
     "version": "daemon:version",
     "rpc": "daemon:rpc",

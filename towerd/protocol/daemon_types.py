@@ -140,3 +140,23 @@ class NotifyResult(Wire, frozen=True, kw_only=True):
     """The channels that took the message: all of them."""
 
     channels: list[NotifyChannel]
+
+
+class Finding(Wire, frozen=True, kw_only=True):
+    """What one check of the doctor found about one thing, and the command that helps.
+
+    `skipped`: there was nothing to look at. `account` is null when it is about none.
+    """
+
+    check: str
+    level: Literal["ok", "warning", "failure", "skipped"]
+    line: str
+    command: str | None
+    account: str | None
+
+
+class DoctorResult(Wire, frozen=True, kw_only=True):
+    """What the doctor found; not `complete` for callers who may not know of the daemon itself."""
+
+    findings: list[Finding]
+    complete: bool

@@ -14,6 +14,7 @@ import msgspec
 from sessions.states import State
 from towerd.protocol.daemon_types import (
     ConfigResult,
+    DoctorResult,
     MetricsResult,
     NotifyResult,
     ReloadResult,
@@ -352,6 +353,12 @@ METHODS: dict[str, Method] = {
         right="admin",
         summary="Show the configuration that runs, and where each value comes from.",
         is_audited=False,
+    ),
+    "daemon.doctor": Method(
+        params=Nothing,
+        result=DoctorResult,
+        right="read",
+        summary="Look whether all is well, and say what helps.",
     ),
     "daemon.reload": Method(
         params=Nothing,

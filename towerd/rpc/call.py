@@ -19,6 +19,7 @@ from towerd.accounts.records import AccountRecord
 from towerd.audit import Auditor
 from towerd.clock import Clock
 from towerd.configuration import Configuration
+from towerd.doctor.doctor import Doctor
 from towerd.dropins import DropIns
 from towerd.events import EventStream
 from towerd.metrics import Metrics
@@ -45,6 +46,7 @@ class Services:
     auditor: Auditor
     fleet: Fleet
     notifier: Notifier
+    doctor: Doctor
     events: EventStream
     metrics: Metrics
     textfile: Textfile

@@ -47,6 +47,7 @@ class PairingAttempt:
         started_at: when it began, seconds since the epoch; its age counts from here.
         deadline_at: when it ends without a scan.
         phone: digits of the number that asked for a code; None pairs by QR.
+        offered_until: when what was on offer last expires, or has; on the monotonic clock.
     """
 
     started_at: float
@@ -57,6 +58,7 @@ class PairingAttempt:
     offer: QrOffer | None = None
     code_offer: CodeOffer | None = None
     has_offered: bool = False
+    offered_until: float | None = None
 
     def show(self, payload: str, number: int, issued_at: float) -> bool:
         """Put a new QR on offer; return False when it is the one on offer already."""
@@ -73,12 +75,14 @@ class PairingAttempt:
             issued_at=issued_at,
             expires_at=issued_at + lasts,
         )
+        self.offered_until = self.offer.expires_at
         return True
 
     def show_code(self, code: str, *, issued_at: float, expires_at: float) -> None:
         """Put a pairing code on offer."""
         self.has_offered = True
         self.code_offer = CodeOffer(code=code, round=self.round, issued_at=issued_at, expires_at=expires_at)
+        self.offered_until = expires_at
 
     def current(self, now: float) -> QrOffer | None:
         """Return the QR on offer, None when there is none that is still valid."""

@@ -24,10 +24,15 @@ from towerctl.commands import COMMANDS
 from towerctl.options import Command
 from towerd.protocol.errors import ERRORS, Field, TowerError
 
-CONTRACT = (
-    "list show add import rename primary remove qr pair unpair logout wait start stop restart watch audit release "
-    "events send outbox messages health metrics status config reload notify version rpc completion groups"
-)
+CONTRACT = """
+list show add import rename primary remove
+qr pair unpair logout wait
+start stop restart
+watch events audit
+send outbox messages groups
+status health metrics release config reload doctor notify version
+rpc completion
+"""
 
 
 def load(name: str) -> click.Command:

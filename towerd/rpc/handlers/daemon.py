@@ -160,6 +160,21 @@ async def reload(call: Call, _params: m.Nothing) -> wire.ReloadResult:
     )
 
 
+async def doctor(call: Call, _params: m.Nothing) -> wire.DoctorResult:
+    """Look whether all is well, and say what helps."""
+    is_admin = call.caller.may("admin", None)
+    found = await call.services.doctor.examine(call.visible(), call.address, is_admin=is_admin)
+    return wire.DoctorResult(
+        findings=[
+            wire.Finding(
+                check=one.check, level=one.level, line=one.line, command=one.command, account=one.account
+            )
+            for one in found
+        ],
+        complete=is_admin,
+    )
+
+
 async def discover(_call: Call, _params: m.Nothing) -> dict[str, Any]:
     """Return the OpenRPC document."""
     return openrpc.document()

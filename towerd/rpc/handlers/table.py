@@ -26,6 +26,7 @@ HANDLERS: dict[str, Handler] = {
     "account.wait": accounts.wait,
     "audit.list": audit.list_audit,
     "daemon.config": daemon.config,
+    "daemon.doctor": daemon.doctor,
     "daemon.metrics": daemon.metrics,
     "daemon.release": daemon.release,
     "daemon.reload": daemon.reload,

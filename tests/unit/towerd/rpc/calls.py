@@ -43,6 +43,7 @@ def services(**parts: Any) -> Services:
         "auditor": Auditor(cast("Any", ledger), clock),
         "fleet": None,
         "notifier": None,
+        "doctor": None,
         "events": EventStream(),
         "metrics": Metrics(cast("Any", None), NOW),
         "textfile": None,
