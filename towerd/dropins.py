@@ -110,7 +110,9 @@ class DropIns:
                 self._declarations = declared.declarations
                 applied.mistakes = [one for mistakes in declared.mistakes.values() for one in mistakes]
                 self._tell_mistakes(declared.mistakes)
-            self._tell_problem(declared.problem)
+            # Run by hand there may be no configuration at all; only accounts that it declares would miss it.
+            is_missed = declared.directory.parent.is_dir() or any(map(_is_declared, self._supervisor.keepers))
+            self._tell_problem(declared.problem if is_missed else None)
             return applied
 
     async def _take_over(self, declared: Declared, applied: Applied) -> None:

@@ -11,6 +11,7 @@ from towerd.protocol.methods import METHODS
 # What a call needs besides an account to get as far as the question whether it may.
 PARAMS: dict[str, dict[str, Any]] = {
     "account.add": {"pair": False},
+    "account.import": {"accounts": [{"table": {"name": "nobodys"}}], "dry_run": True},
     "account.wait": {"states": ["unpaired"]},
     "event.unsubscribe": {"subscription": "none"},
     "message.send": {"to": "+491701234567", "text": "hello"},

@@ -48,6 +48,7 @@ class Keeper:
     Attributes:
         account: what is true of the account.
         carrier: the worker that carries the session.
+        is_settled: what the last run of the daemon left is settled; before that nothing can be said for sure.
     """
 
     def __init__(self, record: AccountRecord, around: Surroundings) -> None:
@@ -65,6 +66,7 @@ class Keeper:
         self._removal = Removal(self._life, self._logout, turn=self._turn)
         self._timers = self._life.timers
         self._is_taken_up = False
+        self.is_settled = False
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -85,6 +87,9 @@ class Keeper:
         self._is_taken_up = True
         try:
             await self._settle_leftovers()
+            self.is_settled = True
+            # Who waits may have been told nothing so far.
+            self.account.changed()
         except (OSError, TowerError):
             # A disk that cannot be used now may be usable in a while.
             self._is_taken_up = False
@@ -98,7 +103,7 @@ class Keeper:
 
     def take_up(self) -> None:
         """Say that there are no leftovers: the account is new."""
-        self._is_taken_up = True
+        self._is_taken_up = self.is_settled = True
 
     async def _settle_leftovers(self) -> None:
         if self.account.record.intent == "remove":

@@ -24,15 +24,11 @@ from towerctl.commands import COMMANDS
 from towerctl.options import Command
 from towerd.protocol.errors import ERRORS, Field, TowerError
 
-CONTRACT = """
-list show add import rename primary remove
-qr pair unpair logout wait
-start stop restart
-watch events audit
-send outbox messages groups
-status health metrics release config reload doctor notify version
-rpc completion
-"""
+CONTRACT = (
+    "list show add import rename primary remove qr pair unpair logout "
+    "wait start stop restart watch events audit send outbox messages groups status health "
+    "metrics release config reload doctor notify version rpc completion"
+)
 
 
 def load(name: str) -> click.Command:

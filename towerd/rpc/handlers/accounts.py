@@ -182,7 +182,12 @@ async def wait(call: Call, params: m.Wait) -> m.WaitResult:
     account, wanted = keeper.account, set(params.states)
 
     def hopeless() -> bool:
-        return wanted <= _NEEDS_LINK and account.state in _NEEDS_HUMAN and not keeper.is_about_to_pair
+        return (
+            wanted <= _NEEDS_LINK
+            and account.state in _NEEDS_HUMAN
+            and not keeper.is_about_to_pair
+            and keeper.is_settled
+        )
 
     seen: list[State] = []
 
