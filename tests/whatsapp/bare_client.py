@@ -3,7 +3,7 @@
 One rule: nothing here works around the library; it is the yardstick that the simulator is held to.
 Run it as `python bare_client.py STORE` with the simulator's environment. Commands on its standard input:
 `logout`, `active`, `code NUMBER`, `send ADDRESS TEXT`, `react CHAT AUTHOR ID EMOJI`, `read CHAT AUTHOR ID…`,
-`groups`, `on NUMBER`, and `slow SECONDS` (that is how long it looks at each message from now on).
+`available`, `groups`, `on NUMBER`, and `slow SECONDS`, which is how long it looks at each message from then.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from neonize.events import (
     TemporaryBanEv,
     UndecryptableMessageEv,
 )
-from neonize.utils.enum import ClientName, ClientType, ReceiptType
+from neonize.utils.enum import ClientName, ClientType, Presence, ReceiptType
 from neonize.utils.jid import build_jid
 
 _EVENTS = (
@@ -62,6 +62,8 @@ _EVENTS = (
     UndecryptableMessageEv,
 )
 _lock = threading.Lock()
+# How long it looks at each message.
+_patience = {"seconds": 0.0}
 
 
 def say(event: str, **more: Any) -> None:
@@ -90,6 +92,18 @@ def _do(client: NewClient, verb: str, *given: str) -> None:
         case "active":
             client.set_passive(False)
             say("active")
+        case "available":
+            client.send_presence(Presence.AVAILABLE)
+            say("available")
+        case "slow":
+            _patience["seconds"] = float(given[0])
+            say("slow")
+        case _:
+            _talk(client, verb, *given)
+
+
+def _talk(client: NewClient, verb: str, *given: str) -> None:
+    match verb:
         case "send":
             sent = client.send_message(_address(given[0]), " ".join(given[1:]))
             say("sent", id=sent.ID, timestamp=sent.Timestamp)
@@ -105,17 +119,6 @@ def _do(client: NewClient, verb: str, *given: str) -> None:
             say("groups", groups=[_as_json(group) for group in client.get_joined_groups()])
         case "on":
             say("on", found=[_as_json(one) for one in client.is_on_whatsapp(given[0])])
-
-        case "slow":
-            _patience.seconds = float(given[0])
-            say("slow")
-
-
-class _Patience:
-    seconds = 0.0
-
-
-_patience = _Patience()
 
 
 def _commands(client: NewClient) -> None:
@@ -145,7 +148,7 @@ def main(store: str) -> None:
         def on_event(_: NewClient, event: Any, name: str = kind.__name__) -> None:
             say(name.removesuffix("Ev"), text=str(event), data=_as_json(event))
             if name == "Message":
-                time.sleep(_patience.seconds)
+                time.sleep(_patience["seconds"])
 
         client.event(kind)(on_event)
 

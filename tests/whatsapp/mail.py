@@ -161,7 +161,7 @@ class Mail:
     def messages(self, phone: str, *, are_acknowledged: bool) -> list[dict[str, Any]]:
         """Return what was posted to a phone's devices and is acknowledged, or is not, oldest first."""
         rows = self._database.rows(
-            "SELECT * FROM mail WHERE phone = ? AND tag = 'message' "
+            "SELECT * FROM mail WHERE phone = ? AND tag = 'message' AND sender != '' "
             "AND (acknowledged_at IS NULL AND how IS NULL) = ? ORDER BY number",
             *(phone, not are_acknowledged),
         )

@@ -31,6 +31,7 @@ class MessageVerbs:
         handset = self._ledger.handset(phone)
         handset.push_name = name
         self._ledger.save()
+        self._server.app_state.tell_push_name(handset)
         return handset.as_json() | {"jid": str(handset.jid())}
 
     # What others write

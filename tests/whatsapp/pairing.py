@@ -139,6 +139,7 @@ class Pairing:
         assert companion is not None
         companion.check(qr, asyncio.get_running_loop().time())
         phone.apply(handset)
+        self._server.app_state.tell_push_name(handset)
         if self._server.faults.wants_passkey:
             connection.send(_passkey_request())
             return {"phone": handset.phone, "device": None, "passkey": "requested"}

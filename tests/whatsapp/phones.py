@@ -146,6 +146,18 @@ class Phones:
             ]
         return {"id": message_id, "devices": written}
 
+    def send_peer(self, writer: Handset, device: LinkedDevice, message: Message) -> bool:
+        """Have a phone write its own device something for no human; False when it cannot yet."""
+        try:
+            enc = self._pairwise(writer, writer, device, message)
+        except SignalError:
+            return False
+        attrs: Attributes = {"from": writer.jid(), "type": "text", "category": "peer"}
+        attrs |= {"id": secrets.token_hex(16).upper(), "t": str(int(time.time()))}
+        # Nobody's message: it stands in no list.
+        self._server.mail.post(writer.phone, device.number, Node("message", attrs, [enc]))
+        return True
+
     def send_again(self, writer: Handset, reader: Handset, device: LinkedDevice, receipt: Node) -> None:
         """Encrypt a message anew for a device that could not read it."""
         retry = receipt.child("retry") or Node("retry")

@@ -5,6 +5,7 @@ One rule: the package `neonize` itself is never imported here: that would start 
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import sys
 from pathlib import Path
@@ -49,3 +50,12 @@ ADVSignedKeyIndexList: Any = _adv.ADVSignedKeyIndexList
 DeviceProps: Any = _companion.DeviceProps
 ClientPairingProps: Any = _companion.ClientPairingProps
 Message: Any = _e2e.Message
+
+
+@functools.cache
+def sync_messages() -> tuple[Any, Any]:
+    """Return the messages of app state, what is meant and what is kept; only loaded when needed."""
+    return (
+        _load("waSyncAction", "WAWebProtobufSyncAction_pb2"),
+        _load("waServerSync", "WAWebProtobufsServerSync_pb2"),
+    )

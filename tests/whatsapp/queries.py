@@ -74,6 +74,7 @@ def _prekey_upload(server: Server, connection: Connection, iq: Node) -> list[Nod
     if device is not None:
         uploaded = server.prekeys.take(connection.phone or "", device.number, iq)
         server.record.count("prekeys", connection.key, uploaded)
+        server.app_state.share_key(server.ledger.handsets[connection.phone or ""], device)
     return []
 
 
@@ -104,13 +105,10 @@ def _keys_of(server: Server, jid: Jid | str) -> Node:
 
 def _app_state(server: Server, connection: Connection, iq: Node) -> list[Node]:
     asked = iq.child("sync") or Node("sync")
-    collections = [
-        Node(
-            "collection", {"name": node.get("name"), "type": "result", "version": node.get("version") or "0"}
-        )
-        for node in asked.children
-    ]
-    return [Node("sync", {}, collections)]
+    handset = server.ledger.handsets.get(connection.phone or "")
+    if handset is None:
+        raise QueryError(404, "item-not-found")
+    return [Node("sync", {}, [server.app_state.collection(handset, node) for node in asked.children])]
 
 
 def _usync(server: Server, connection: Connection, iq: Node) -> list[Node]:

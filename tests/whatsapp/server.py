@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message import DecodeError
 
 from tests.whatsapp import linkcode, queries
+from tests.whatsapp.appstate import AppState
 from tests.whatsapp.binary_xml import Node, StanzaError
 from tests.whatsapp.connection import Connection
 from tests.whatsapp.exchange import Exchange, acknowledgement
@@ -77,6 +78,7 @@ class Server:
         self.groups = Groups(self)
         self.phones = Phones(self)
         self.exchange = Exchange(self)
+        self.app_state = AppState(self)
         self._noise = noise
         self._count = 0
 
@@ -151,6 +153,7 @@ class Server:
     def forget(self, handset: Handset) -> None:
         """Forget a handset and all that its phone and its devices said and were told."""
         self.phones.forget(handset)
+        self.app_state.forget(handset)
         self.prekeys.forget(handset.phone)
         self.mail.forget(handset.phone)
         self.outbox.forget(handset.phone)
@@ -170,6 +173,7 @@ class Server:
             if pending is not None and pending.phone == handset.phone:
                 secret = await linkcode.exchange(connection, handset, code)
                 phone.apply(handset)
+                self.app_state.tell_push_name(handset)
                 return await self.pairing.link(connection, handset, secret)
         raise Refused("unknown", f"no client waits for a code of {handset.phone}")
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.whatsapp.telling import address_of, send, text_of
 from tests.whatsapp.client import SimulatorError
+from tests.whatsapp.simulator import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,6 +187,24 @@ def test_message_that_comes_twice_is_told_once(simulator: Simulator, linked: Bar
     assert [text_of(message) for message in linked.collect("Message", 2)] == ["once", "and the next"]
 
 
+def test_slow_client_acknowledges_what_its_channel_holds_and_loses_it_when_killed(
+    simulator: Simulator, linked: BareClient, start_client: Callable[..., BareClient]
+) -> None:
+    """What stands in this project's manual about messages that a kill loses; a new library may lose fewer."""
+    linked.tell("slow 1000")
+    linked.wait("slow")
+    ids = [simulator.deliver(PHONE, GRACE, f"text {number}")["id"] for number in range(150)]
+    # One is being looked at, a hundred are in the channel; one more was decrypted.
+    assert ids[:101] == [each["id"] for each in acknowledged(simulator, 101)]
+    linked.tell("active")
+    linked.wait("active")
+    assert len(simulator.acknowledged(PHONE)) == 101
+    linked.kill()
+    told = [each["Info"]["ID"] for each in start_client().collect("Message", 48)]
+    assert ids[102:] == told
+    assert ids == [each["id"] for each in acknowledged(simulator, 150)]
+
+
 def lose_sessions(client: BareClient) -> None:
     """Delete the Signal sessions in a store, as an old backup of it would."""
     with closing(sqlite3.connect(client.store)) as store, store:
@@ -224,6 +243,38 @@ def test_prekeys_are_renewed_before_they_are_used_up(simulator: Simulator, linke
     simulator.wait_for(lambda each: each.devices(PHONE)[0]["prekeys"] >= 50, what="new prekeys")
     simulator.deliver(PHONE, GRACE, "with a new one")
     assert text_of(linked.wait("Message")["data"]) == "with a new one"
+
+
+def test_push_name_of_the_own_phone_is_learned(
+    simulator: Simulator, start_client: Callable[..., BareClient]
+) -> None:
+    client = start_client()
+    simulator.scan(client.wait("QR")["qr"], PHONE, push_name="Ada")
+    told = client.wait("Message")["data"]
+    assert (told["Info"]["Category"], list(told["Message"])) == ("peer", ["protocolMessage"])
+    wait_for(lambda: push_name(client) == "Ada")
+    for name in ("Ada Lovelace", "Countess", ""):
+        simulator.contact(PHONE, name)
+        wait_for(lambda name=name: push_name(client) == name)
+    assert simulator.acknowledged(PHONE) + simulator.backlog(PHONE) == []
+
+
+def test_client_that_is_available_says_that_messages_reached_it(
+    simulator: Simulator, linked: BareClient
+) -> None:
+    linked.tell("available")
+    assert "PushName" in linked.wait("available", "error")["error"]
+    simulator.contact(PHONE, "Ada")
+    wait_for(lambda: push_name(linked) == "Ada")
+    linked.tell("available")
+    linked.wait("available")
+    simulator.deliver(PHONE, GRACE, "are you there?")
+    assert [each["how"] for each in acknowledged(simulator, 1)] == ["delivered"]
+
+
+def push_name(client: BareClient) -> str:
+    with closing(sqlite3.connect(client.store)) as store:
+        return str(store.execute("SELECT push_name FROM whatsmeow_device").fetchone()[0])
 
 
 def test_unlinked_device_hears_nothing_more(simulator: Simulator, linked: BareClient) -> None:
