@@ -93,7 +93,9 @@ ERRORS: dict[str, ErrorKind] = {
     "notify-failed": ErrorKind(
         code=508, exit=Exit.ERROR, meaning="a message to people could not be delivered"
     ),
-    "too-busy": ErrorKind(code=505, exit=Exit.ERROR, meaning="too many requests on one connection"),
+    "too-busy": ErrorKind(
+        code=505, exit=Exit.ERROR, meaning="too many requests, subscriptions or connections"
+    ),
     "shutting-down": ErrorKind(code=506, exit=Exit.UNREACHABLE, meaning="towerd is stopping"),
 }
 

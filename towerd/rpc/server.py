@@ -12,6 +12,7 @@ import errno
 import logging
 import select
 import socket
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 _MAX_REQUESTS = 256
 """Requests that one connection may have under way at once."""
+_MAX_CONNECTIONS = 256
+"""Connections that one user may have: each takes a descriptor, and the workers need theirs."""
 _WRITE_SECONDS = 60.0
 """How long a client may leave an answer unread before it is cut off."""
 _HANG_UP_LOOK_SECONDS = 0.5
@@ -47,6 +50,7 @@ class Server:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._connections: set[asyncio.Task[None]] = set()
+        self._of_user: Counter[int] = Counter()
         self._server: asyncio.Server | None = None
 
     async def listen(self, listening: socket.socket) -> None:
@@ -70,14 +74,20 @@ class Server:
         task.add_done_callback(self._connections.discard)
 
     async def _serve(self, connection: Connection) -> None:
+        uid = connection.uid
+        self._of_user[uid] += 1
         try:
-            await connection.serve()
+            if self._of_user[uid] > _MAX_CONNECTIONS:
+                await connection.turn_away()
+            else:
+                await connection.serve()
         except ConnectionError:
             log.debug("a client hung up")
         except Exception:
             log.exception("internal error on a connection")
         finally:
             await connection.close()
+            self._of_user[uid] -= 1
 
 
 class Connection:
@@ -97,6 +107,15 @@ class Connection:
             notify=self._notify,
             run=self._run,
         )
+
+    @property
+    def uid(self) -> int:
+        """The user at the other end."""
+        return self._call.peer.uid
+
+    async def turn_away(self) -> None:
+        """Say that there are too many, and nothing else."""
+        await self._refuse("too-busy", f"more than {_MAX_CONNECTIONS} connections of one user")
 
     async def serve(self) -> None:
         """Read requests until the client hangs up; answer them as they finish."""
