@@ -5,10 +5,13 @@ The one rule: what does not stand here is no key, and each key is explained in i
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from towerd.webhooks.secrets import SecretError, read_secret
+from towerd.webhooks.urls import wrong_url
 from towerd.wording import RECIPIENT
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86400)]
@@ -20,6 +23,10 @@ Recipient = Annotated[str, msgspec.Meta(pattern=RECIPIENT)]
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all sections."""
+
+    def unfit(self) -> dict[str, str]:
+        """Return by key what cannot be used although its type is right, and why."""
+        return {}
 
 
 EVERYBODY = "*"
@@ -201,8 +208,8 @@ class NotifyConfig(Section, frozen=True, kw_only=True):
         retry_seconds: delay before a message that failed is tried again; doubled up to an hour.
     """
 
-    command: list[Word] = []
-    mail_to: list[Recipient] = []
+    command: list[Word] = msgspec.field(default_factory=list)
+    mail_to: list[Recipient] = msgspec.field(default_factory=list)
     sendmail: Word = "/usr/sbin/sendmail"
     well_seconds: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 60.0
     burst: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 5
@@ -237,6 +244,60 @@ class LimitsConfig(Section, frozen=True, kw_only=True):
     queue: Count = 1000
 
 
+class Endpoint(Section, frozen=True, kw_only=True):
+    """One of `[[webhook.endpoints]]`.
+
+    Attributes:
+        name: what it is called here, in lists and figures.
+        url: where events are posted.
+        secret_file: the file that holds the secret, or the name of a credential of the service.
+        events: types of events that it gets, with `*` and `?`.
+        accounts: only events of these accounts, by name or id; empty: of all.
+        owners: only events of accounts of these users, by name or number; empty: of all.
+        allow_private: the address may be one of this machine or of a private network.
+        timeout_seconds: how long one delivery may take.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+    secret_file: Word
+    events: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)] = ("*",)
+    accounts: tuple[Name, ...] = ()
+    owners: tuple[Name, ...] = ()
+    allow_private: bool = False
+    timeout_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 5.0
+
+    def unfit(self) -> dict[str, str]:
+        """Return what keeps the endpoint from being served."""
+        found = {}
+        if why := wrong_url(self.url, allow_private=self.allow_private):
+            found["url"] = why
+        try:
+            read_secret(self.secret_file)
+        except SecretError as error:
+            found["secret_file"] = str(error)
+        return found
+
+
+class WebhookConfig(Section, frozen=True, kw_only=True):
+    """`[webhook]`.
+
+    Attributes:
+        endpoints: who gets events.
+        attempts: after so many failures in a row a delivery is given up.
+        retry_seconds: delay before a delivery that failed is tried again; doubled up to a day.
+    """
+
+    endpoints: tuple[Endpoint, ...] = ()
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=100)] = 18
+    retry_seconds: Seconds = 5.0
+
+    def unfit(self) -> dict[str, str]:
+        """Return which names are not one endpoint's alone."""
+        twice = [name for name, count in Counter(one.name for one in self.endpoints).items() if count > 1]
+        return {"endpoints": f"more than one is called {', '.join(twice)}"} if twice else {}
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 
@@ -253,6 +314,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     notify: NotifyConfig = NotifyConfig()
     limits: LimitsConfig = LimitsConfig()
     metrics: MetricsConfig = MetricsConfig()
+    webhook: WebhookConfig = WebhookConfig()
 
 
 NEEDS_RESTART: dict[str, str] = {

@@ -158,6 +158,7 @@ def check_table(
     """
     fields = get_type_hints(section, include_extras=True)
     path = {key: f"{name}.{key}" if name else key for key in [*content, *fields]}
+    known_mistakes = len(mistakes)
     checked: dict[str, Any] = {}
     for key, value in content.items():
         if key not in fields:
@@ -165,7 +166,7 @@ def check_table(
             continue
         if (row := _row_of(fields[key])) is not None and _is_array_of_tables(value):
             checked[key] = [
-                _check_row(file, f"{path[key]}[{index}]", row, one, mistakes)
+                check_table(file, f"{path[key]}[{index}]", row, one, mistakes)
                 for index, one in enumerate(value)
             ]
             continue
@@ -180,6 +181,14 @@ def check_table(
         except msgspec.ValidationError as error:
             why = in_words(str(error), choices=choices_of(fields[key]))
             mistakes.append(Mistake(file=file, key=path[key], why=why))
+    wrong = {
+        field.name: "is missing"
+        for field in msgspec.structs.fields(section)
+        if field.required and field.name not in content
+    }
+    if not wrong and len(mistakes) == known_mistakes:
+        wrong = msgspec.convert(checked, section).unfit()
+    mistakes += [Mistake(file=file, key=path[key], why=why) for key, why in wrong.items()]
     return checked
 
 
@@ -217,17 +226,6 @@ def _row_of(kind: Any) -> type[Section] | None:
 
 def _is_array_of_tables(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, dict) for one in value)
-
-
-def _check_row(
-    file: Path, name: str, row: type[Section], content: dict[str, Any], mistakes: list[Mistake]
-) -> dict[str, Any]:
-    mistakes += [
-        Mistake(file=file, key=f"{name}.{field.name}", why="is missing")
-        for field in msgspec.structs.fields(row)
-        if field.required and field.name not in content
-    ]
-    return check_table(file, name, row, content, mistakes)
 
 
 def _unknown(file: Path, key: str, known: Any) -> Mistake:

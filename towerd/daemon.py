@@ -56,6 +56,8 @@ from towerd.supervision.surroundings import Surroundings
 from towerd.systemd import Systemd
 from towerd.textfile import Textfile
 from towerd.watch import Watch
+from towerd.webhooks.courier import Courier
+from towerd.webhooks.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +103,11 @@ class Daemon:
         self._systemd.tell(STATUS="checking the account database")
         events = EventStream()
         rescued = self._prepare()
-        registry = Registry(self._paths.database, kept_events=lambda: self._settings.current.events.kept)
+        registry = Registry(
+            self._paths.database,
+            kept_events=lambda: self._settings.current.events.kept,
+            deliveries=Outbox(self._settings).deliveries,
+        )
         ledger = Ledger(registry, events.publish)
         await ledger.open()
         try:
@@ -223,11 +229,13 @@ class Daemon:
 
         metrics = Metrics(supervisor, self._clock.now())
         events.tap(metrics.take)
+        courier = Courier(self._settings, ledger=ledger, clock=self._clock, count=metrics.attempted)
+        events.tap(courier.wake)
         textfile = Textfile(metrics, self._settings)
 
         def problems() -> list[str]:
             asides = [one for one in (watch.problem, textfile.problem) if one]
-            return [*self._problems, *access.unknown, *asides]
+            return [*self._problems, *access.unknown, *asides, *courier.problems]
 
         incidents, notifier = self._watch_over(
             ledger, lambda: outlook(supervisor, fleet, ledger, configuration, drop_ins, problems())
@@ -248,6 +256,7 @@ class Daemon:
         services = Services(
             metrics=metrics,
             textfile=textfile,
+            courier=courier,
             supervisor=supervisor,
             access=access,
             ledger=ledger,
@@ -284,6 +293,7 @@ class Daemon:
             asyncio.create_task(incidents.run(), name="incidents"),
             asyncio.create_task(notifier.run(), name="notifier"),
             asyncio.create_task(textfile.run(), name="textfile"),
+            asyncio.create_task(courier.run(), name="webhooks"),
         ]
         try:
             await self._stopping.wait()

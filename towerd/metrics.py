@@ -58,6 +58,12 @@ class Metrics:
         self._reconnects = counter("tower_reconnects", "Logins after a lost connection.")
         self._exits = counter("tower_worker_exits", "Workers that ended or were replaced.", "cause")
         self._messages = counter("tower_messages", "Messages, by what became of them.", "what")
+        self._deliveries = counter(
+            "tower_webhook_deliveries",
+            "Attempts to deliver an event, by how they ended.",
+            "endpoint",
+            "outcome",
+        )
         self._rpc = histogram("tower_rpc_seconds", "Time to an answer.", _RPC_BUCKETS, "method")
         self._rpc_errors = counter("tower_rpc_errors", "Answers that are errors.", "slug")
 
@@ -78,6 +84,10 @@ class Metrics:
         self._rpc.labels(method).observe(seconds)
         if slug is not None:
             self._rpc_errors.labels(slug).inc()
+
+    def attempted(self, endpoint: str, outcome: str) -> None:
+        """Count an attempt to deliver to a webhook."""
+        self._deliveries.labels(endpoint, outcome).inc()
 
     def _take(self, event: EventRecord) -> None:
         account = event.account_id or ""

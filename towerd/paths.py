@@ -117,6 +117,12 @@ def _socket(environment: Mapping[str, str], is_service: bool) -> Path:  # noqa: 
     return Path(runtime) / "tower" / "tower.sock"
 
 
+def find_credentials(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return where systemd put the credentials of this service (systemd.exec(5)); None without any."""
+    given = environment.get("CREDENTIALS_DIRECTORY")
+    return Path(given) if given else None
+
+
 def find_config(config: str | None, environment: Mapping[str, str] = os.environ) -> tuple[Path, bool]:
     """Return the configuration file, and whether somebody named it."""
     named = config or environment.get("TOWER_CONFIG")

@@ -15,6 +15,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "account.wait": {"states": ["unpaired"]},
     "event.unsubscribe": {"subscription": "none"},
     "message.send": {"to": "+491701234567", "text": "hello"},
+    "webhook.retry": {"endpoint": "none"},
+    "webhook.test": {"endpoint": "none"},
 }
 
 

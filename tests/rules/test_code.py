@@ -30,6 +30,7 @@ WITHOUT_RULE = {
     "towerd.rpc.handlers.events",
     "towerd.rpc.handlers.notify",
     "towerd.rpc.handlers.table",
+    "towerd.rpc.handlers.webhook",
     "towerd.rpc.openrpc",
 }
 DAEMON = [name for name in modules() if inside(name, "towerd", "sessions")]

@@ -68,7 +68,12 @@ DOORS = [
     (("neonize",), {"sessions.neonize_client"}),
     (
         ("peewee", "playhouse"),
-        {"towerd.accounts.models", "towerd.accounts.registry", "towerd.accounts.transactions"},
+        {
+            "towerd.accounts.models",
+            "towerd.accounts.postbox",
+            "towerd.accounts.registry",
+            "towerd.accounts.transactions",
+        },
     ),
     (("segno",), {"towerd.qr"}),
     (("platformdirs",), {"towerd.paths"}),

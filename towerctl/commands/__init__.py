@@ -33,6 +33,7 @@ COMMANDS = {
     "release": "daemon:release",
     "doctor": "doctor:doctor",
     "notify": "notify:notify",
+    "webhook": "webhook:webhook",
     "version": "daemon:version",
     "rpc": "daemon:rpc",
     "completion": "completion:completion",

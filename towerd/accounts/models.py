@@ -160,6 +160,26 @@ class Incident(Table):
     is_settled = BooleanField()
 
 
+class Delivery(Table):
+    """An event on its way to a webhook; columns as in `records.DeliveryRecord`."""
+
+    id = AutoField()
+    endpoint = TextField()
+    event_id = IntegerField()
+    event_type = TextField()
+    message_id = TextField()
+    lane = TextField()
+    account_name = TextField(null=True)
+    body = TextField()
+    state = TextField()
+    attempts = IntegerField()
+    created_at = FloatField()
+    next_attempt_at = FloatField()
+    attempted_at = FloatField(null=True)
+    status = IntegerField(null=True)
+    error = TextField(null=True)
+
+
 class Outgoing(Table):
     """A text to be sent; columns as in `records.OutgoingRecord`."""
 

@@ -249,6 +249,35 @@ class OutgoingRecord(msgspec.Struct, frozen=True, kw_only=True):
     id: int = 0
 
 
+class DeliveryRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """An event on its way to a webhook; `id` is 0 before the registry gave one.
+
+    Attributes:
+        message_id: names the event to the receiver; the same at each attempt.
+        lane: the account whose events keep their order among each other; empty for the daemon's own.
+        body: what is sent, byte for byte.
+        attempted_at: when it was last tried.
+        status: of the last answer, None without one.
+        error: why the last attempt failed.
+    """
+
+    endpoint: str
+    event_id: int
+    event_type: str
+    message_id: str
+    lane: str
+    account_name: str | None
+    body: str
+    created_at: float
+    next_attempt_at: float
+    state: Literal["queued", "delivered", "dead"] = "queued"
+    attempts: int = 0
+    attempted_at: float | None = None
+    status: int | None = None
+    error: str | None = None
+    id: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """Messages of one account that came in together.

@@ -18,8 +18,9 @@ from playhouse.migrations import run as run_migrations
 
 from sessions.messages import Group
 from sessions.states import State
-from towerd.accounts import casebook, mailbox, models, outgoing
-from towerd.accounts.models import Account, Audit, Event, Transition
+from towerd.accounts import casebook, mailbox, models, outgoing, transitions
+from towerd.accounts.models import Account, Audit, Event
+from towerd.accounts.postbox import Postbox
 from towerd.accounts.records import (
     ACTUAL_COLUMNS,
     INTENT_COLUMNS,
@@ -27,6 +28,7 @@ from towerd.accounts.records import (
     Arrival,
     AuditRecord,
     Batch,
+    DeliveryRecord,
     EventDraft,
     EventQuery,
     EventRecord,
@@ -40,19 +42,12 @@ from towerd.accounts.records import (
     Written,
 )
 from towerd.accounts.transactions import RegistryError, Transaction, reading
-from towerd.reasons import LASTING, REASONS
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-KEPT_TRANSITIONS = 200
-"""Transitions kept per account."""
-
 _PRUNED_EVERY = 100
 """So many messages come in between two looks for those that are too many or too old."""
 
 _NEWEST_EVENT_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'event'"
-
-
-LASTING_CAUSES = tuple(sorted(slug for slug, reason in REASONS.items() if reason.strength >= LASTING))
 
 
 class Registry:
@@ -61,17 +56,29 @@ class Registry:
     Args:
         path: the SQLite file.
         kept_events: says how many events are kept before the oldest go.
+        deliveries: says what is to be delivered of an event; it is queued together with the event.
+
+    Attributes:
+        postbox: the deliveries.
     """
 
-    def __init__(self, path: Path, *, kept_events: Callable[[], int] = lambda: 100_000) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        kept_events: Callable[[], int] = lambda: 100_000,
+        deliveries: Callable[[EventRecord], list[DeliveryRecord]] = lambda _: [],
+    ) -> None:
         self._path = path
         self._kept_events = kept_events
+        self._deliveries = deliveries
         self._written_events = 0
         # FULL: what was acknowledged survives a power cut; WAL: one fsync a commit, readers never wait.
         self._database = SqliteDatabase(
             str(path), pragmas={"journal_mode": "wal", "synchronous": "full", "busy_timeout": 5000}
         )
         models.database.initialize(self._database)
+        self.postbox = Postbox(self._database)
 
     def open(self) -> None:
         """Open the database and bring its tables up to date.
@@ -121,7 +128,7 @@ class Registry:
         with Transaction(self._database):
             for record in records:
                 Account.insert(**_row(record, record.__struct_fields__)).execute()
-                self._write_transition(
+                transitions.write(
                     TransitionRecord(
                         account_id=record.id,
                         time=record.since,
@@ -157,7 +164,7 @@ class Registry:
             Account.update(phone=None, is_primary=False).where(Account.id.in_(changing)).execute()
             refused = [record.id for record in batch.accounts if not self._write_actual(record)]
             for transition in batch.transitions:
-                self._write_transition(transition)
+                transitions.write(transition)
             for audit in batch.audits:
                 Audit.insert(**_audit_row(audit)).execute()
             casebook.write(batch.incidents)
@@ -182,7 +189,7 @@ class Registry:
         """
         with Transaction(self._database):
             Account.delete().where(Account.id == account_id).execute()
-            Transition.delete().where(Transition.account_id == account_id).execute()
+            transitions.delete(account_id)
             mailbox.delete(account_id)
             outgoing.delete(account_id)
             return self._write_events(events)
@@ -328,24 +335,8 @@ class Registry:
         Raises:
             RegistryError: the database cannot be read.
         """
-        rows: Any = (
-            Transition.select()
-            .where(Transition.account_id == account_id)
-            .order_by(Transition.id.desc())
-            .limit(limit)
-            .dicts()
-        )
         with reading():
-            return [
-                TransitionRecord(
-                    account_id=row["account_id"],
-                    time=row["time"],
-                    old=State(row["old"]) if row["old"] else None,
-                    new=State(row["new"]),
-                    reason=row["reason"],
-                )
-                for row in rows
-            ]
+            return transitions.last(account_id, limit)
 
     def events(self, query: EventQuery) -> list[EventRecord]:
         """Return the events that fit, oldest first.
@@ -407,27 +398,6 @@ class Registry:
                 "INSERT INTO sqlite_sequence (name, seq) VALUES ('event', ?)", (max(newest, floor),)
             )
 
-    def _write_transition(self, transition: TransitionRecord) -> None:
-        Transition.insert(
-            account_id=transition.account_id,
-            time=transition.time,
-            old=transition.old.value if transition.old else None,
-            new=transition.new.value,
-            reason=transition.reason,
-        ).execute()
-        keep = (
-            Transition.select(Transition.id)
-            .where(
-                (Transition.account_id == transition.account_id)
-                # A lasting cause is not pushed out by a line that flaps.
-                & (Transition.reason.is_null() | Transition.reason.not_in(LASTING_CAUSES))
-            )
-            .order_by(Transition.id.desc())
-            .offset(KEPT_TRANSITIONS)
-            .limit(-1)
-        )
-        Transition.delete().where(Transition.id.in_(keep)).execute()
-
     def _write_events(self, drafts: Iterable[EventDraft]) -> list[EventRecord]:
         records: list[EventRecord] = []
         for draft in drafts:
@@ -439,7 +409,9 @@ class Registry:
                 owner_uid=draft.owner_uid,
                 data=json.dumps(draft.data),
             ).execute()
-            records.append(EventRecord(id=event_id, **msgspec.structs.asdict(draft)))
+            record = EventRecord(id=event_id, **msgspec.structs.asdict(draft))
+            self.postbox.insert(self._deliveries(record))
+            records.append(record)
         self._prune_events(len(records))
         return records
 

@@ -96,6 +96,7 @@ ERRORS: dict[str, ErrorKind] = {
     "too-busy": ErrorKind(
         code=505, exit=Exit.ERROR, meaning="too many requests, subscriptions or connections"
     ),
+    "webhook-failed": ErrorKind(code=509, exit=Exit.ERROR, meaning="a webhook did not take a test event"),
     "shutting-down": ErrorKind(code=506, exit=Exit.UNREACHABLE, meaning="towerd is stopping"),
 }
 

@@ -41,6 +41,15 @@ from towerd.protocol.types import (
     Transition,
     Wire,
 )
+from towerd.protocol.webhooks import (
+    DeliveriesResult,
+    ListDeliveries,
+    OneEndpoint,
+    RetryDeliveries,
+    RetryResult,
+    WebhooksResult,
+    WebhookTestResult,
+)
 
 Right = Literal["everybody", "read", "connect", "disconnect", "update", "delete", "admin"]
 """What a caller needs over the account that a method is about; `admin` is over the daemon itself."""
@@ -438,6 +447,32 @@ METHODS: dict[str, Method] = {
         result=NotifyResult,
         right="admin",
         summary="Send a test message by every channel that tells people of incidents.",
+    ),
+    "webhook.list": Method(
+        params=Nothing,
+        result=WebhooksResult,
+        right="admin",
+        summary="List the webhooks and how they do.",
+        is_audited=False,
+    ),
+    "webhook.test": Method(
+        params=OneEndpoint,
+        result=WebhookTestResult,
+        right="admin",
+        summary="Send a test event to a webhook, once.",
+    ),
+    "webhook.deliveries": Method(
+        params=ListDeliveries,
+        result=DeliveriesResult,
+        right="admin",
+        summary="List deliveries to webhooks, oldest first.",
+        is_audited=False,
+    ),
+    "webhook.retry": Method(
+        params=RetryDeliveries,
+        result=RetryResult,
+        right="admin",
+        summary="Try deliveries to a webhook again, at once.",
     ),
     "rpc.discover": Method(
         params=Nothing,

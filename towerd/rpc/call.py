@@ -34,6 +34,7 @@ from towerd.supervision.selection import address, select, visible
 from towerd.supervision.supervisor import Supervisor
 from towerd.textfile import Textfile
 from towerd.watch import Watch
+from towerd.webhooks.courier import Courier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,7 @@ class Services:
     events: EventStream
     metrics: Metrics
     textfile: Textfile
+    courier: Courier
     clock: Clock
     settings: Settings
     configuration: Configuration

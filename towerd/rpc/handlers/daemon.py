@@ -73,7 +73,12 @@ def _own_problems(call: Call) -> list[str]:
         return []
     services = call.services
     blindness = [one for one in (services.watch.problem, services.textfile.problem) if one]
-    asides = [*services.drop_ins.problems, *blindness, *services.notifier.problems]
+    asides = [
+        *services.drop_ins.problems,
+        *blindness,
+        *services.notifier.problems,
+        *services.courier.problems,
+    ]
     return [*services.problems, *services.access.unknown, *asides]
 
 

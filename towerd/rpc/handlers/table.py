@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from towerd.rpc.handlers import accounts, audit, daemon, events, importing, messages, notify
+from towerd.rpc.handlers import accounts, audit, daemon, events, importing, messages, notify, webhook
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
@@ -41,4 +41,8 @@ HANDLERS: dict[str, Handler] = {
     "message.send": messages.send,
     "notify.test": notify.test,
     "rpc.discover": daemon.discover,
+    "webhook.deliveries": webhook.deliveries,
+    "webhook.list": webhook.list_webhooks,
+    "webhook.retry": webhook.retry,
+    "webhook.test": webhook.test,
 }

@@ -26,8 +26,9 @@ from tests.unit.towerd.builders import (
 from towerd.accounts import registry as registry_module
 from towerd.accounts.models import Account
 from towerd.accounts.records import AccountRecord, Batch, EventQuery, EventRecord
-from towerd.accounts.registry import KEPT_TRANSITIONS, Registry
+from towerd.accounts.registry import Registry
 from towerd.accounts.transactions import NameTakenError, RegistryError
+from towerd.accounts.transitions import KEPT_TRANSITIONS
 
 
 def ids(events: list[EventRecord]) -> list[int]:

@@ -47,6 +47,7 @@ def services(**parts: Any) -> Services:
         "events": EventStream(),
         "metrics": Metrics(cast("Any", None), NOW),
         "textfile": None,
+        "courier": None,
         "clock": clock,
         "settings": settings_of(Config()),
         "configuration": None,

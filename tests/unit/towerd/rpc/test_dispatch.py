@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.calls import params_of
 from tests.unit.towerd.builders import an_account
 from tests.unit.towerd.rpc.calls import SilentLedger, a_call
 from tests.unit.towerd.waiting import run
@@ -276,7 +277,7 @@ def test_what_is_the_admins_is_refused_to_others_before_its_handler_and_noted(
 ) -> None:
     ledger = SilentLedger()
     auditor = Auditor(ledger, a_call().services.clock)  # type: ignore[arg-type]
-    params = {"account.import": {"accounts": [{"table": {}}]}}.get(method, {})
+    params = params_of(method, "alpha")
     response = answer(request(method, params=params), uid=STRANGER, ledger=ledger, auditor=auditor)
     assert response is not None
     assert (response["error"]["code"], response["error"]["data"]["exit"]) == (400, 4)
