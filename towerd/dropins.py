@@ -27,7 +27,7 @@ from towerd.supervision.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
-_GONE_SECONDS = 0.2
+_GONE_SECONDS = 0.15
 """A file that is gone is looked for once more after this: it may be on its way back under the same name."""
 
 Doing = Literal["created", "adopted", "changed", "returned", "gone"]

@@ -37,9 +37,9 @@ from watchdog.observers.polling import PollingObserver
 
 log = logging.getLogger(__name__)
 
-_QUIET_SECONDS = 0.1
+_QUIET_SECONDS = 0.05
 """Changes that come closer together are one: an editor makes several to save a file."""
-_PATIENCE_SECONDS = 0.4
+_PATIENCE_SECONDS = 0.3
 """Somebody who never stops writing is looked at all the same."""
 _POLL_SECONDS = 0.4
 _LOOK_SECONDS = 30.0
