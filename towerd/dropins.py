@@ -27,8 +27,8 @@ from towerd.supervision.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
-_GONE_SECONDS = 0.15
-"""A file that is gone is looked for once more after this: it may be on its way back under the same name."""
+_DOUBT_SECONDS = 0.15
+"""A file that is gone, or not right, is looked at once more after this: somebody may be just writing it."""
 
 Doing = Literal["created", "adopted", "changed", "returned", "gone"]
 _ACTIONS: dict[Doing, str] = {
@@ -159,11 +159,12 @@ class DropIns:
             declared.refuse(file.name, "", "internal error, see the journal of towerd")
 
     async def _read(self) -> Declared:
-        """Read the directory, and once more when a file seems to be gone."""
+        """Read the directory, and once more when a file seems to be gone, or no longer right."""
         declared = await asyncio.to_thread(self._reader.read_directory, self.directory)
         known = {one.account.record.declared_in for one in self._supervisor.keepers if _is_declared(one)}
-        if declared.problem is None and known - {*declared.declarations, *declared.mistakes}:
-            await asyncio.sleep(_GONE_SECONDS)
+        gone = known - {*declared.declarations, *declared.mistakes}
+        if declared.problem is None and (gone or declared.mistakes.keys() - self._mistakes.keys()):
+            await asyncio.sleep(_DOUBT_SECONDS)
             return await asyncio.to_thread(self._reader.read_directory, self.directory)
         return declared
 

@@ -6,6 +6,7 @@ log.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from towerd.audit import Auditor
@@ -18,6 +19,9 @@ from towerd.settings import Change
 from towerd.systemd import Systemd
 
 log = logging.getLogger(__name__)
+
+_SETTLED_SECONDS = 0.5
+"""What is taken over by itself must have been so for this long."""
 
 
 class Reload:
@@ -68,10 +72,16 @@ class Reload:
     async def look(self) -> None:
         """Look at the files; accounts follow at once, the configuration if it says so."""
         await self._configuration.look()
-        if self._configuration.is_to_be_taken:
+        await self._drop_ins.apply()
+        if self._configuration.is_to_be_taken and await self._is_settled():
             await self.run_unasked("the configuration files changed")
-        else:
-            await self._drop_ins.apply()
+
+    async def _is_settled(self) -> bool:
+        """Tell whether the files hold still: half of what somebody is writing is not to be taken over."""
+        seen = self._configuration.difference
+        await asyncio.sleep(_SETTLED_SECONDS)
+        await self._configuration.look()
+        return self._configuration.difference == seen
 
     async def run_unasked(self, why: str) -> None:
         """Reload because of a signal or a setting: what comes of it goes to the log."""

@@ -260,6 +260,24 @@ def test_a_directory_that_cannot_be_read_lets_nothing_go_and_says_so_once(
     assert len(caplog.records) == 1
 
 
+def test_a_file_that_is_just_being_written_is_no_mistake(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with a_desk(tmp_path) as desk:
+            file = desk.put("shop", "")
+            read = desk.drop_ins._reader.read_directory
+
+            def then_it_is_written(directory: Path) -> Any:
+                found = read(directory)
+                file.write_text('display_name = "Shop"\n')
+                return found
+
+            desk.drop_ins._reader.read_directory = then_it_is_written  # type: ignore[method-assign]
+            applied = await desk.apply()
+            assert (applied.created, applied.mistakes) == (["shop"], [])
+
+    run(scene())
+
+
 def test_a_file_that_is_replaced_in_two_steps_is_not_gone(tmp_path: Path) -> None:
     """Between the steps of an editor or of rsync the name is free for a moment."""
 
