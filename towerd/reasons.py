@@ -28,6 +28,9 @@ class Reason:
 LASTING = 3
 """The strength of what a human has to know of however long ago it was."""
 
+HUMAN_CAUSES = frozenset({"locked", "banned"})
+"""Causes of a lost link that a human has to settle with WhatsApp before anything is tried."""
+
 _PAIR = "run: towerctl qr {name}"
 _WAITS = "nothing to do: towerd tries again by itself"
 

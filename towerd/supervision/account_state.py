@@ -168,6 +168,11 @@ class AccountState:
         self.record = msgspec.structs.replace(self.record, **columns)
         self.changed()
 
+    def presume(self, **columns: Any) -> None:
+        """Set intent columns that could not be committed; whoever does commits them later."""
+        self.record = msgspec.structs.replace(self.record, **columns)
+        self.changed()
+
     def emit(self, event_type: str, data: dict[str, Any]) -> None:
         """Post an event of this account."""
         self._ledger.post(events=[self.draft(event_type, data)])

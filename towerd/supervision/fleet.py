@@ -91,7 +91,7 @@ class Fleet:
         """An account is stopped, unpaired or gone: it waits no longer, and it is no canary."""
         self._held.pop(account_id, None)
         if self.canary == account_id:
-            self.canary = None
+            self.canary = self._canary_release = None
             self._choose_canary()
             if self.canary is None:
                 self.close("nobody is left to try")
@@ -178,6 +178,7 @@ class Fleet:
         if self.cause == "unlink-wave":
             release()
         else:
+            self.expect_canary(release)
             self._later(self.next_try_seconds(), release)
 
     def _close_if_idle(self) -> None:

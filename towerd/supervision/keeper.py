@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from sessions import messages
 from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
 from sessions.store import StoreKind
 from towerd.accounts.records import AccountRecord, OutgoingRecord
@@ -350,9 +349,8 @@ class Keeper:
 
     def heed_fleet(self) -> None:
         """The breaker opened or closed: a worker that is logged in may stay, none logs in but the canary."""
-        is_held = not self._life.around.fleet.admits(self.account.record.id)
-        self.carrier.tell(messages.Hold(on=is_held))
-        if is_held and self.account.state in (State.CONNECTING, State.RECONNECTING):
+        self._life.heed_fleet()
+        if not self._life.may_go_on:
             self.carrier.kill("connection-lost")
 
     async def send(self, *, target: str, text: str, key: str | None, wait_seconds: float) -> OutgoingRecord:

@@ -13,23 +13,24 @@ import sqlite3
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from sessions.messages import Identity, Reports
+from sessions.messages import Hold, Identity, Reports
 from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
 from sessions.store import StoreKind, StoreLockedError
 from towerd.accounts.records import AccountRecord
 from towerd.config import Config
 from towerd.protocol.errors import TowerError
 from towerd.proxy import ProxyUnreadableError, read_proxy
-from towerd.reasons import REASONS, lasting, reason_while_pairing
+from towerd.reasons import HUMAN_CAUSES, REASONS, lasting, reason_while_pairing
 from towerd.supervision.account_state import NO_DEVICE, AccountState, Retry
 from towerd.supervision.backoff import Backoff
 from towerd.supervision.carrier import Carrier, Death
+from towerd.supervision.conclusions import Conclusions
 from towerd.supervision.declared import reason_to_rest
 from towerd.supervision.groups import Groups
 from towerd.supervision.inbox import Inbox
 from towerd.supervision.outbox import Outbox
 from towerd.supervision.pairing import PairingAttempt
-from towerd.supervision.reconcile import Finding, reconcile
+from towerd.supervision.reconcile import UNUSABLE, Finding, reconcile
 from towerd.supervision.roster import Refusal
 from towerd.supervision.surroundings import Surroundings
 from towerd.supervision.tally import Tally
@@ -38,12 +39,6 @@ from towerd.supervision.truth import Pulse
 from towerd.supervision.wellbeing import Wellbeing
 
 log = logging.getLogger(__name__)
-
-UNUSABLE = frozenset({Finding.DAMAGED, Finding.MISMATCH, Finding.LOCKED})
-"""Findings after which the store cannot be used; nothing is wiped because of them."""
-
-HUMAN_CAUSES = frozenset({"locked", "banned"})
-"""Causes of a lost link that a human has to settle with WhatsApp before anything is tried."""
 
 Aftermath = Callable[[], Coroutine[Any, Any, object]]
 
@@ -91,6 +86,7 @@ class Lifecycle:
         self.groups = Groups(self.account, self.carrier, around)
         self.timers = Timers()
         self.lock = asyncio.Lock()
+        self.conclusions = Conclusions(self.account, around.ledger, lock=self.lock)
         self.eviction: Refusal | None = None
         self.unfinished: PairingAttempt | None = None
         self.former_phone: str | None = None
@@ -114,20 +110,20 @@ class Lifecycle:
         self.inbox.close()
         self.outbox.close()
         self.groups.close()
+        self.conclusions.close()
         for task in self._aftermaths:
             task.cancel()
 
     # What has to wait.
 
-    def after(self, work: Aftermath) -> None:
+    def after(self, work: Aftermath, *, whatever_worker: bool = False) -> None:
         """Do something as soon as the lock is free, unless the worker it was about is another by then."""
-        task = asyncio.create_task(self._under_lock(work, self.carrier.generation))
-        self._aftermaths.add(task)
-        task.add_done_callback(self._aftermaths.discard)
+        self.background(self._under_lock(work, None if whatever_worker else self.carrier.generation))
 
-    async def _under_lock(self, work: Aftermath, generation: int) -> None:
+    async def _under_lock(self, work: Aftermath, generation: int | None) -> None:
         async with self.lock:
-            if generation != self.carrier.generation or self.is_closing:
+            is_late = generation not in (None, self.carrier.generation)
+            if is_late or self.is_closing or self.account.is_removed:
                 return
             try:
                 await work()
@@ -162,6 +158,18 @@ class Lifecycle:
     async def launch_at_once(self) -> None:
         """Start a worker past gate and fleet: for a logout, which has a deadline and ends by itself."""
         await self._launch_worker()
+        if not self.may_go_on:
+            self.heed_fleet()
+
+    def heed_fleet(self) -> None:
+        """Tell the worker whether the library may take up again a line that it loses."""
+        self.carrier.tell(Hold(on=not self.around.fleet.admits(self.account.record.id)))
+
+    @property
+    def may_go_on(self) -> bool:
+        """False while a login is under way that the fleet does not admit; one that is over may stay."""
+        is_logging_in = self.account.state in (State.CONNECTING, State.RECONNECTING)
+        return self.around.fleet.admits(self.account.record.id) or not is_logging_in
 
     async def _launch_now(self) -> None:
         """Start a worker, and see that it gets somewhere in time."""
@@ -172,7 +180,11 @@ class Lifecycle:
             return
         self.account.trying()
         if self.around.fleet.is_canary_at_risk(self.account.record.id):
-            await asyncio.to_thread(self.carrier.store.snapshot)
+            try:
+                await asyncio.to_thread(self.carrier.store.snapshot)
+            except (OSError, sqlite3.Error, StoreLockedError) as error:
+                self._launch_later(error)
+                return
         await self._launch_worker()
 
     async def _launch_worker(self) -> None:
@@ -187,12 +199,15 @@ class Lifecycle:
         try:
             await self.carrier.launch(proxy=proxy)
         except OSError as error:
-            log.error("%s: no worker could be started: %s", self.account.name, error)
-            self.around.gate.leave(self.account.record.id)
-            self.timers.start("retry", self.backoff.next_delay_seconds(), lambda: self.after(self.launch))
+            self._launch_later(error)
             return
         seconds = self.config.workers.connect_seconds
         self.timers.start("connect", seconds, lambda: self.carrier.kill("timeout"))
+
+    def _launch_later(self, error: Exception) -> None:
+        log.error("%s: no worker could be started: %s", self.account.name, error)
+        self.around.gate.leave(self.account.record.id)
+        self.later("retry", self.backoff.next_delay_seconds(), self.launch)
 
     def _hold(self) -> None:
         """Wait until the fleet goes on; a linked account says so in its state, a pairing in its reason."""
@@ -207,7 +222,8 @@ class Lifecycle:
 
     async def _go_on_released(self) -> None:
         """Go on after the fleet was held, unless an operator has decided otherwise meanwhile."""
-        if self.account.record.reason == "fleet-held" and not self.carrier.is_running:
+        is_waiting = self.eviction is not None or self.account.record.reason == "fleet-held"
+        if is_waiting and not self.carrier.is_running:
             await self.launch()
 
     def arrived(self) -> None:
@@ -434,12 +450,12 @@ class Lifecycle:
         kept = detail if shown == reason else record.detail
         self.account.move(trigger, shown, **NO_DEVICE | {"detail": kept})
         self.around.roster.elect_primary(record.owner_uid)
-        await self.settle_somehow()
+        await self.conclusions.settle()
         await self.outbox.fail_all("unlinked")
         # What could not be wiped is wiped at the next start, as long as the intent stands.
         intent = None if is_wiped else record.intent
         phone = record.phone if record.is_confirmed else None
-        await self.account.intend(intent=intent, expected_phone=phone or record.expected_phone)
+        await self.conclusions.draw(intent=intent, expected_phone=phone or record.expected_phone)
 
     async def wipe(self) -> bool:
         """Empty the store's directory; return False when the disk does not let us."""
@@ -450,13 +466,6 @@ class Lifecycle:
             log.error("%s: its store could not be wiped: %s", self.account.name, error)
             return False
         return True
-
-    async def settle_somehow(self) -> None:
-        """Wait until what happened is durable; a full disk is no reason to stop."""
-        try:
-            await self.around.ledger.settle()
-        except TowerError as error:
-            log.error("%s: going on although %s", self.account.name, error.message)
 
     def rest(self) -> None:
         """Go to `stopped` when that is what the operator wants."""
@@ -488,8 +497,3 @@ class Lifecycle:
     def unpaired_reason(self, reason: str) -> str:
         """Return the reason to show: a lasting cause is not overwritten by a weaker one."""
         return lasting(self.account.record.cause, reason)
-
-    @property
-    def is_pairing(self) -> bool:
-        """True while a pairing attempt is under way."""
-        return self.account.state in ATTEMPT_STATES

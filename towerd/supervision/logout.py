@@ -58,7 +58,7 @@ class Logout:
 
     async def undo(self, was: AccountRecord, report: LogoutReport) -> None:
         """Go back to what the account was doing; a logout that may have happened is remembered."""
-        await self._account.intend(intent="logout" if report.outcome == "unknown" else None)
+        await self._life.conclusions.draw(intent="logout" if report.outcome == "unknown" else None)
         if was.state is State.FAILED or was.desired == "stopped":
             await self._life.quiet()
             self._life.timers.clear()
@@ -66,6 +66,10 @@ class Logout:
             self._life.fail(was.reason or "worker-lost")
         elif was.desired == "stopped":
             self._life.rest()
+        elif not self._life.may_go_on:
+            # It was let past the fleet for the logout alone.
+            await self._life.quiet()
+            await self._life.launch()
         elif not self._carrier.is_running:
             self._life.schedule_retry("server-silent")
 

@@ -25,6 +25,9 @@ class Finding(StrEnum):
     LOCKED = "store-locked"
 
 
+UNUSABLE = frozenset({Finding.DAMAGED, Finding.MISMATCH, Finding.LOCKED})
+"""Findings after which the store cannot be used; nothing is wiped because of them."""
+
 _LINKED = {
     StoreKind.MISSING: Finding.DAMAGED,
     StoreKind.DAMAGED: Finding.DAMAGED,

@@ -10,12 +10,14 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-from sessions.states import State, Trigger
+from sessions.states import ATTEMPT_STATES, State, Trigger
 from towerd.protocol.errors import TowerError
 from towerd.supervision.account_state import NO_DEVICE
 from towerd.supervision.lifecycle import Lifecycle
 from towerd.supervision.logout import LOGOUT_SECONDS, Logout, LogoutReport
 from towerd.supervision.reconcile import Finding
+
+_WITHOUT_DEVICE = ATTEMPT_STATES | {State.UNPAIRED}
 
 
 class Removal:
@@ -74,6 +76,8 @@ class Removal:
                 # The store may hold a scan that nobody has heard of; the phone lists that device.
                 if await self._life.end_worker() is Finding.REFUSED_DEVICE:
                     await self._life.evict()
+                elif self._account.record.is_linked and self._account.state in _WITHOUT_DEVICE:
+                    self._account.move(Trigger.DEVICE_FOUND, None)
         await self._account.until(lambda: self._life.eviction is None, 2 * LOGOUT_SECONDS)
 
     async def _delete(self, report: LogoutReport) -> None:

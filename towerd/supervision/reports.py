@@ -182,9 +182,13 @@ class ReportReader:
             self._life.begin_eviction()
             self._life.after(self._log_out_the_evicted)
             return
+        if report.identity is None and not self._account.record.is_linked:
+            # The device was removed again in the same moment; nobody is connected.
+            log.info("%s: dropped: connected as nobody", self._account.name)
+            return
         if self._account.record.intent == "logout":
             # A logout whose end was unknown did not happen; one that is running has a newer generation soon.
-            self._life.after(lambda: self._account.intend(intent=None))
+            self._life.after(lambda: self._life.conclusions.draw(intent=None))
         was_connected = self._account.state is State.CONNECTED
         facts = self._account.identify(report.identity) if report.identity else {}
         now = self._life.around.clock.now()
@@ -268,7 +272,8 @@ class ReportReader:
             self._life.after(self._after_incomplete)
         elif self._account.move(Trigger.LOGGED_OUT, "logged-out-by-phone", is_primary=False):
             self._note_unlink()
-            self._life.after(self._after_logged_out)
+            # Whoever ends the worker first: what WhatsApp removed has to be wiped.
+            self._life.after(self._after_logged_out, whatever_worker=True)
 
     def _note_unlink(self) -> None:
         self._timers.clear()
@@ -337,9 +342,11 @@ class ReportReader:
             await self._life.forget(Trigger.DEVICE_GONE, "logged-out-by-phone")
 
     async def _after_logged_out(self) -> None:
-        """Recorded first, then wiped, then paired anew by itself."""
+        """Recorded first, then wiped, then paired anew by itself; unless a command has done it."""
+        if self._account.state is not State.LOGGED_OUT:
+            return
         self._life.is_going_to_pair = self._repairs_by_itself
-        await self._life.settle_somehow()
+        await self._life.conclusions.settle()
         await self._life.forget(Trigger.WIPED, "logged-out-by-phone")
         self.repair_soon()
 
@@ -399,8 +406,8 @@ class ReportReader:
             )
             phone = self._account.record.phone or self._account.record.expected_phone
             self._account.note(cause=reason, **NO_DEVICE)
-            await self._life.settle_somehow()
-            await self._account.intend(expected_phone=phone)
+            await self._life.conclusions.settle()
+            await self._life.conclusions.draw(expected_phone=phone)
             await self._life.quiet()
             await self._life.wipe()
             self._life.around.roster.elect_primary(self._account.record.owner_uid)
@@ -417,14 +424,14 @@ class ReportReader:
         elif fleet.report_outdated(self._account.record.id):
             self._life.fail("client-outdated", is_canary=True)
             self._life.later("retry", fleet.next_try_seconds(), self._life.start)
-            fleet.expect_canary(lambda: self._life.after(self._life.start))
+            fleet.expect_canary(lambda: self._timers.hurry("retry"))
         else:
             await self._life.launch()
 
     async def _after_replaced(self) -> None:
         """Somebody else uses the device: take it back a few times, then wait for a human."""
         finding = await self._life.end_worker()
-        if self._life.is_pairing:
+        if self._account.state in ATTEMPT_STATES:
             await self._go_on(finding, "client-error")
             return
         now = self._life.around.clock.monotonic()
@@ -446,7 +453,7 @@ class ReportReader:
         retry = Retry(attempt=self._life.backoff.failures, next_attempt_at=until)
         self._account.reconnecting("fleet-held", retry)
         self._life.later("retry", delay, self._life.launch)
-        self._life.around.fleet.expect_canary(lambda: self._life.after(self._life.launch))
+        self._life.around.fleet.expect_canary(lambda: self._timers.hurry("retry"))
 
     async def _wait_out_ban(self, seconds: float) -> None:
         await self._life.end_worker()

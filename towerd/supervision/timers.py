@@ -14,22 +14,28 @@ class Timers:
 
     def __init__(self) -> None:
         self._handles: dict[str, asyncio.TimerHandle] = {}
+        self._calls: dict[str, Callable[[], object]] = {}
 
     def start(self, name: str, delay_seconds: float, call: Callable[[], object]) -> None:
         """Call a function later; a timer of the same name is replaced."""
         self.stop(name)
+        loop = asyncio.get_running_loop()
+        self._calls[name] = call
+        self._handles[name] = loop.call_later(max(0.0, delay_seconds), self.hurry, name)
 
-        def fire() -> None:
-            self._handles.pop(name, None)
+    def hurry(self, name: str) -> None:
+        """Let a timer run out now, if it runs."""
+        call = self._calls.get(name)
+        self.stop(name)
+        if call is not None:
             call()
-
-        self._handles[name] = asyncio.get_running_loop().call_later(max(0.0, delay_seconds), fire)
 
     def stop(self, *names: str) -> None:
         """Stop timers, whether they run or not."""
         for name in names:
             handle = self._handles.pop(name, None)
             if handle is not None:
+                del self._calls[name]
                 handle.cancel()
 
     def is_running(self, name: str) -> bool:

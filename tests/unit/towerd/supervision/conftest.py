@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.towerd.supervision.workers import Workers
+from tests.unit.towerd.supervision.world import QUICK, World, a_world
+from tests.unit.towerd.waiting import run
+from towerd.config import Config
 
 
 @pytest.fixture
@@ -33,3 +37,17 @@ def workshop(short_directory: Path) -> Callable[[], AbstractAsyncContextManager[
             await workers.close()
 
     return opened
+
+
+@pytest.fixture
+def play(short_directory: Path) -> Callable[..., None]:
+    """Return what plays a scene in a world of its own."""
+
+    def in_world(act: Callable[[World], Coroutine[Any, Any, None]], settings: Config = QUICK) -> None:
+        async def scene() -> None:
+            async with a_world(short_directory, settings) as world:
+                await act(world)
+
+        run(scene())
+
+    return in_world

@@ -155,3 +155,30 @@ def test_those_held_go_on_one_after_the_other() -> None:
         return at_once
 
     assert len(run(scene())) < 4
+
+
+def test_closing_by_command_lets_a_canary_go_on_that_was_about_to_try() -> None:
+    async def scene() -> None:
+        breaker = Breaker()
+        breaker.fleet.report_outdated("a")
+        breaker.hold("b")
+        breaker.hold("c")
+        breaker.fleet.forget("a")
+        assert (breaker.fleet.canary, breaker.released) == ("b", [])
+        breaker.fleet.close("by command", by_command=True)
+        assert breaker.released == ["b", "c"]
+
+    run(scene())
+
+
+def test_closing_by_command_leaves_a_former_canary_alone() -> None:
+    async def scene() -> None:
+        breaker = Breaker()
+        breaker.fleet.report_outdated("a")
+        breaker.fleet.expect_canary(lambda: breaker.released.append("a"))
+        breaker.hold("b")
+        breaker.fleet.forget("a")
+        breaker.fleet.close("by command", by_command=True)
+        assert breaker.released == ["b"]
+
+    run(scene())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +14,8 @@ from sessions.states import State
 from tests.unit.sessions.stores import make_store
 from tests.unit.towerd.builders import ACCOUNT_ID, NOW, account_id, an_account
 from tests.unit.towerd.supervision.workers import ScriptedWorker
-from tests.unit.towerd.supervision.world import ALICE, QUICK, World, a_linked_account_at_rest, a_world, config
-from tests.unit.towerd.waiting import DEADLINE_SECONDS, run, turns, until
-from towerd.config import Config
+from tests.unit.towerd.supervision.world import ALICE, World, a_linked_account_at_rest, config
+from tests.unit.towerd.waiting import DEADLINE_SECONDS, turns, until
 from towerd.protocol.errors import ACCOUNT, TowerError
 from towerd.supervision import keeper as keeper_module
 from towerd.supervision import logout as logout_module
@@ -31,20 +29,6 @@ Act = Callable[[World], Coroutine[Any, Any, None]]
 def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reports_module, "_REPAIR_SECONDS", 0.02)
     monkeypatch.setattr(keeper_module, "_GOODBYE_SECONDS", 0.3)
-
-
-@pytest.fixture
-def play(short_directory: Path) -> Callable[..., None]:
-    """Return what plays a scene in a world of its own."""
-
-    def in_world(act: Act, settings: Config = QUICK) -> None:
-        async def scene() -> None:
-            async with a_world(short_directory, settings) as world:
-                await act(world)
-
-        run(scene())
-
-    return in_world
 
 
 Play = Callable[..., None]

@@ -79,3 +79,17 @@ def test_time_that_is_over_already_fires_at_once() -> None:
         await until(lambda: fired)
 
     run(scene())
+
+
+def test_timer_in_a_hurry_fires_at_once_and_no_more() -> None:
+    async def scene() -> None:
+        timers, fired = Timers(), []
+        timers.start("x", 0.01, lambda: fired.append("x"))
+        timers.start("y", 0.02, lambda: fired.append("y"))
+        timers.hurry("x")
+        assert (fired, timers.is_running("x")) == (["x"], False)
+        timers.hurry("x")
+        await until(lambda: "y" in fired)
+        assert fired == ["x", "y"]
+
+    run(scene())

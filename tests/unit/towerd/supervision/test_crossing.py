@@ -1,0 +1,35 @@
+"""News that come while other news are still being dealt with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from sessions import messages
+from sessions.states import State
+from tests.unit.towerd.supervision.world import World
+from tests.unit.towerd.waiting import until
+from towerd.supervision import reports as reports_module
+
+Play = Callable[..., None]
+
+
+@pytest.fixture(autouse=True)
+def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports_module, "_REPAIR_SECONDS", 0.02)
+
+
+@pytest.mark.parametrize("first", [messages.Replaced(), messages.Banned(code=101, expires_in_seconds=60)])
+def test_unlink_behind_other_news_that_end_the_worker_is_wiped_and_paired_anew(
+    play: Play, first: messages.Reports
+) -> None:
+    async def act(world: World) -> None:
+        keeper, worker = await world.keep_connected()
+        world.lose_device(keeper)
+        worker.report(first, messages.LoggedOut(code=401, on_connect=False))
+        await until(lambda: keeper.account.state is State.PAIRING, "the pairing")
+        assert not keeper.account.record.is_linked
+        assert keeper.account.record.cause == "logged-out-by-phone"
+
+    play(act)
