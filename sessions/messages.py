@@ -55,6 +55,7 @@ class Begin(Order, frozen=True, kw_only=True):
     """
 
     sessions_dir: str
+    locks_dir: str
     device_name: str
     proxy: str | None = None
     wire: int = WIRE_VERSION

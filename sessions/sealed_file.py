@@ -85,6 +85,8 @@ class SealedFile:
         chain = self._chain.copy()
         frames = b"".join(chain.seal(body) for body in _bodies(mark, size_bytes, runs))
         try:
+            # What an append has left half done: nobody was told that it was sealed.
+            os.ftruncate(self._descriptor, self.end)
             _write(self._descriptor, frames, self.end)
             os.fdatasync(self._descriptor)
         except OSError:
@@ -96,7 +98,7 @@ class SealedFile:
         self.mark, self.size_bytes, self.end = mark, size_bytes, self.end + len(frames)
 
     def read(self, sink: Sink) -> None:
-        """Read all that is complete, from the beginning, and cut off what an append left half done.
+        """Read all that is complete, from the beginning; nothing is changed by it.
 
         Raises:
             SealDamagedError: it is not what was written.
@@ -109,8 +111,6 @@ class SealedFile:
                 for body in seal:
                     _hand(body, sink)
                 self._take(seal[-1], file.tell(), sink)
-        if self.end < os.fstat(self._descriptor).st_size:
-            os.ftruncate(self._descriptor, self.end)
 
     def close(self) -> None:
         """Close the file; nothing may be done with it any more."""

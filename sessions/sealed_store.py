@@ -49,6 +49,9 @@ class SealedStore(Store):
         sealed_root: directory of all sealed stores, `sessions/` in the state directory.
         keys: seal and open.
         least: says which seal is known to have been made; an older one is not the last.
+
+    Attributes:
+        is_out: a plain copy lies in memory, and is sealed.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class SealedStore(Store):
         self._place = Store(sealed_root, account_id)
         self._vault = Vault(self._place.directory / SEALED_NAME, account_id, keys=keys, least=least)
         self._mutex = threading.RLock()
-        self._is_out = False
+        self.is_out = False
         # The image as it was sealed, and how its file looked from outside then.
         self._state: tuple[Any, ...] | None = None
         self._outside: tuple[int, ...] | None = None
@@ -82,7 +85,7 @@ class SealedStore(Store):
             self._place.ensure()
             sync_directory(self._place.root)
             _write_mark(self.directory, _new_copy(self._vault.sequence))
-            self._is_out = True
+            self.is_out = True
 
     def wipe(self) -> None:
         """Remove both, the sealed one first: what a crash then leaves is the newer one."""
@@ -116,40 +119,53 @@ class SealedStore(Store):
     # Out and away.
 
     def take_out(self) -> None:
-        """Unseal the store, unless a plain copy is there.
+        """Unseal the store, unless a plain copy is there; a store that never was is an empty one.
 
         Raises:
             OSError: that is not possible now.
+            StoreLockedError: a process that could not be ended runs on it.
         """
-        if self._is_out and self.database.exists():
+        if self.is_out and self.database.exists():
             return
         with self.lock():
             try:
                 self._take_out()
             except (WrongKeyError, SealDamagedError, ImageError) as error:
                 raise OSError(errno.EIO, f"the store cannot be unsealed: {error}") from error
+            if not self.is_out:
+                self.ensure()
 
     def put_away(self) -> None:
         """Seal the plain copy and remove it; no worker may be running.
 
+        A directory in which something else lies stays until that is gone.
+
         Raises:
             ImageError: it cannot be read; it stays.
             OSError: it could not be sealed; it stays.
+            StoreLockedError: a process that could not be ended runs on it.
         """
         with self.lock():
-            if self._is_out:
+            if self.is_out:
                 self._seal()
+            if self.is_out and not self._others():
                 self._let_go()
                 self.wipe_directory()
+
+    def _others(self) -> list[Path]:
+        """Return what lies beside the plain copy and is not empty."""
+        own = {DATABASE_NAME, f"{DATABASE_NAME}-journal", _COPY_NAME}
+        there = self.directory.iterdir() if self.directory.exists() else ()
+        return [path for path in there if path.name not in own and path.stat().st_size]
 
     def _take_out(self) -> None:
         if self._place.database.exists():
             self._seal_old_plain()
-        if self.database.exists() and not self._is_out:
+        if self.database.exists() and not self.is_out:
             self._adopt()
         if not self.database.exists() and self._vault.path.exists():
             self._unseal()
-        self._is_out = self.directory.exists()
+        self.is_out = self.directory.exists()
 
     def _adopt(self) -> None:
         """Go on with a plain copy that a crash has left, unless the sealed store has gone on without it.
@@ -221,15 +237,17 @@ class SealedStore(Store):
         """Know nothing of the store any more; the files stay."""
         self._vault.close()
         self._state = self._outside = None
-        self._is_out = self._is_confirmed = False
+        self.is_out = self._is_confirmed = False
 
     # Sealing.
 
-    def seal(self) -> int:
-        """Seal what has changed; it is on the disk when this returns.
+    @property
+    def sequence(self) -> int:
+        """The number of the last seal that is known of."""
+        return self._vault.sequence
 
-        Returns:
-            The number of the last seal.
+    def seal(self) -> None:
+        """Seal what has changed; it is on the disk when this returns.
 
         Raises:
             ImageError: the plain copy cannot be read as one image.
@@ -237,7 +255,6 @@ class SealedStore(Store):
         """
         with self._mutex:
             self._seal()
-            return self._vault.sequence
 
     def compact(self) -> None:
         """Fold a log that has grown large into a new base.
@@ -253,10 +270,10 @@ class SealedStore(Store):
     def looks_changed(self) -> bool:
         """Tell, cheaply and at times wrongly, whether there is something to seal."""
         outside = self._look_from_outside()
-        return self._is_out and outside is not None and not (self._is_confirmed and outside == self._outside)
+        return self.is_out and outside is not None and not (self._is_confirmed and outside == self._outside)
 
     def _seal(self, *, anew: bool = False) -> None:
-        if not self._is_out or not self.database.exists():
+        if not self.is_out or not self.database.exists():
             return
         outside, copy = self._look_from_outside(), _read_mark(self.directory)
         with settled(self.database) as image:

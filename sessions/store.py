@@ -158,20 +158,6 @@ class Store:
             self._snapshot.rename(self.database)
             sync_directory(self.directory)
 
-    def take_out(self) -> None:
-        """Make ready for a worker; a plain store is."""
-
-    def seal(self) -> int | None:
-        """Bring what a worker has written to where it lasts; a plain store lies there already.
-
-        Returns:
-            The number of the seal; None for a plain store.
-        """
-        return None
-
-    def put_away(self) -> None:
-        """Leave nothing plain in memory while no worker runs; a plain store stays where it is."""
-
     def drop_snapshot(self) -> None:
         """Delete the kept copy: it holds the keys of a device."""
         self._snapshot.unlink(missing_ok=True)

@@ -92,7 +92,7 @@ def run(wire: Wire) -> int:
         report(messages.ClientEnded(cause="worker-mismatch", detail=detail))
         wire.drain()
         return EXIT_USAGE
-    store = Store(Path(first.body.sessions_dir), first.account)
+    store = Store(Path(first.body.sessions_dir), first.account, locks=Path(first.body.locks_dir))
     try:
         with store.lock(killable=True):
             store.ensure()

@@ -261,6 +261,15 @@ class ConfigStatus(TypedDict):
     watched_by: str
 
 
+class StoresStatus(TypedDict):
+    """How stores lie on the disk."""
+
+    sealed: bool
+    key: str | None
+    plain_dir: str | None
+    trouble: str | None
+
+
 class StatusResult(TypedDict):
     """The daemon at a glance."""
 
@@ -273,6 +282,7 @@ class StatusResult(TypedDict):
     starting: Starting
     workers: list[WorkerSummary]
     registry: str
+    stores: StoresStatus
     fleet: FleetStatus
     config: ConfigStatus | None
     problems: list[str]

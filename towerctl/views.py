@@ -351,6 +351,13 @@ def starting_words(starting: results.Starting) -> str | None:
     return f"{starting['done']}/{starting['total']} up" if starting["done"] < starting["total"] else None
 
 
+def stores_words(stores: results.StoresStatus) -> tuple[str, str]:
+    """Return how stores lie on the disk, and the style of that."""
+    if stores["trouble"]:
+        return f"cannot be sealed: {stores['trouble']}", "bold red"
+    return (f"sealed, key {stores['key']}", "") if stores["sealed"] else ("not sealed", "")
+
+
 def daemon_page(answer: results.StatusResult) -> list[Block]:
     """`status`: the daemon at a glance."""
     counts = {state: count for state, count in answer["accounts"].items() if count}
@@ -362,9 +369,11 @@ def daemon_page(answer: results.StatusResult) -> list[Block]:
         ("state directory", Cell(answer["state_dir"])),
         ("registry", Cell(answer["registry"])),
     ]
+    # A daemon of an earlier version says nothing of its stores, nor of its files.
+    if stores := answer.get("stores"):
+        rows.append(("stores", Cell(*stores_words(stores))))
     if answer["fleet"]["state"] != "closed":
         rows.append(("fleet", Cell(fleet_words(answer["fleet"]), "yellow")))
-    # A daemon of an earlier version says nothing of its files.
     if config := answer.get("config"):
         rows += [("configuration", Cell(words, style)) for words, style in standing(config)]
     if progress := starting_words(answer["starting"]):

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from sessions.keys import KeyFileError
 from sessions.library import library_version
 from towerd import __version__, logs
 from towerd.access import unknown_names
@@ -24,10 +25,12 @@ from towerd.config import Config
 from towerd.config_files import ConfigError, config_files, read_config
 from towerd.daemon import Daemon
 from towerd.declarations import DIRECTORY, Reader
+from towerd.key_source import KeySource
 from towerd.lock import StateHeldError, hold
 from towerd.memory import share_one_arena
-from towerd.paths import Paths, PathsError, find_config, find_paths
+from towerd.paths import Paths, PathsError, find_config, find_credentials, find_paths
 from towerd.protocol.errors import TowerError
+from towerd.sealed import SealingError, open_stores
 from towerd.settings import Settings
 from towerd.supervision.spawn import ExecSpawner
 from towerd.systemd import ActivationError, Systemd, find_systemd
@@ -65,12 +68,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config_path, is_named = find_config(options.config)
         reading = read_config(config_path, must_exist=is_named)
+        source = KeySource.of(reading.config, find_credentials())
         if options.check_config:
+            source.read()
             return _tell_config(config_path, reading.config)
         paths = find_paths(socket=options.socket, state_dir=options.state_dir, config=options.config)
     except PathsError as error:
         return _refuse(str(error), EXIT_USAGE)
-    except ConfigError as error:
+    except (ConfigError, KeyFileError) as error:
         with contextlib.suppress(ActivationError):
             find_systemd().turn_away()
         return _refuse(str(error), EXIT_CONFIG)
@@ -80,9 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o077)
     share_one_arena()
     try:
-        return _serve(paths, Settings(reading), find_systemd())
+        systemd = find_systemd()
+        return _serve(paths, Settings(reading), source, systemd)
     except ActivationError as error:
         return _refuse(str(error), EXIT_FAILED)
+    except SealingError as error:
+        systemd.turn_away()
+        return _refuse(str(error), EXIT_CONFIG)
     except StateHeldError as error:
         return _refuse(str(error), EXIT_STATE_HELD)
     except (RegistryError, TowerError) as error:
@@ -104,13 +113,17 @@ def _tell_config(config_path: Path, config: Config) -> int:
     return EXIT_STOPPED
 
 
-def _serve(paths: Paths, settings: Settings, systemd: Systemd) -> int:
+def _serve(paths: Paths, settings: Settings, source: KeySource, systemd: Systemd) -> int:
     paths.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = hold(paths.lock)
     try:
+        clock = SystemClock()
+        stores = open_stores(paths, source, clock=clock)
 
         async def run() -> None:
-            await Daemon(paths, settings, clock=SystemClock(), spawner=ExecSpawner(), systemd=systemd).run()
+            await Daemon(
+                paths, settings, clock=clock, spawner=ExecSpawner(), stores=stores, systemd=systemd
+            ).run()
 
         asyncio.run(run())
     finally:

@@ -298,6 +298,16 @@ class WebhookConfig(Section, frozen=True, kw_only=True):
         return {"endpoints": f"more than one is called {', '.join(twice)}"} if twice else {}
 
 
+class StoresConfig(Section, frozen=True, kw_only=True):
+    """`[stores]`.
+
+    Attributes:
+        key_file: the key that seals stores; empty: the credential, or none.
+    """
+
+    key_file: str = ""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All of it."""
 
@@ -315,10 +325,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     limits: LimitsConfig = LimitsConfig()
     metrics: MetricsConfig = MetricsConfig()
     webhook: WebhookConfig = WebhookConfig()
+    stores: StoresConfig = StoresConfig()
 
 
 NEEDS_RESTART: dict[str, str] = {
     "start.spread_seconds": "only a start of towerd spreads logins",
+    "stores.key_file": "another key is taken by towerctl key rotate, or by a start of towerd",
 }
 """Keys that a reload does not take, and why; all others hold from their next use on."""
 

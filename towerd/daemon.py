@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from sessions.states import State
-from sessions.store import Store, StoreKind, StoreLockedError, sweep
+from sessions.store import StoreKind, StoreLockedError
 from towerd import __version__
 from towerd.access import Access
 from towerd.accounts import rescue
@@ -51,6 +51,7 @@ from towerd.supervision.gate import StartGate
 from towerd.supervision.names import ID_PATTERN
 from towerd.supervision.roster import Roster
 from towerd.supervision.spawn import Spawner
+from towerd.supervision.stores import Stores
 from towerd.supervision.supervisor import PATROL_SECONDS, Supervisor
 from towerd.supervision.surroundings import Surroundings
 from towerd.systemd import Systemd
@@ -74,18 +75,27 @@ class Daemon:
         settings: the configuration, checked already.
         clock: where time comes from.
         spawner: starts workers.
+        stores: sealed or plain.
         systemd: the service manager, or nobody.
     """
 
     def __init__(
-        self, paths: Paths, settings: Settings, *, clock: Clock, spawner: Spawner, systemd: Systemd
+        self,
+        paths: Paths,
+        settings: Settings,
+        *,
+        clock: Clock,
+        spawner: Spawner,
+        stores: Stores,
+        systemd: Systemd,
     ) -> None:
         self._systemd = systemd
         self._paths = paths
         self._settings = settings
         self._clock = clock
         self._spawner = spawner
-        self._problems: list[str] = []
+        self._stores = stores
+        self._problems = list(stores.problems)
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Event()
 
@@ -117,10 +127,7 @@ class Daemon:
             await ledger.close()
 
     def _prepare(self) -> str | None:
-        """Make the directories, and put a sound database in place; return what had to be done."""
-        sessions_dir = self._paths.sessions_dir
-        sessions_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        sweep(sessions_dir)
+        """Put a sound database in place; return what had to be done."""
         rescued = rescue.repair(self._paths.database)
         if rescued is None and not self._paths.database.exists() and self._stray_stores(set()):
             rescued = f"{self._paths.database.name} was missing and was rebuilt from the stores"
@@ -161,9 +168,10 @@ class Daemon:
 
     async def _adopt(self, ledger: Ledger, account_id: str) -> None:
         """Give a store without an account one, when it holds a device; it belongs to the daemon's user."""
-        store = Store(self._paths.sessions_dir, account_id)
         with contextlib.suppress(StoreLockedError, OSError):
-            report = await asyncio.to_thread(store.classify)
+            report = await self._stores.look(account_id)
+            if report.kind is StoreKind.WRONG_KEY:
+                self._problems.append(f"{account_id} has no account and cannot be opened: {report.detail}")
             if report.kind is not StoreKind.DEVICE or report.identity is None:
                 return
             now = self._clock.now()
@@ -201,7 +209,7 @@ class Daemon:
                 fleet=fleet,
                 gate=StartGate(lambda: self._settings.current.start.parallel or 4 * (os.cpu_count() or 1)),
                 spawner=self._spawner,
-                sessions_dir=self._paths.sessions_dir,
+                stores=self._stores,
             )
         )
         configuration = Configuration(
@@ -267,6 +275,7 @@ class Daemon:
             events=events,
             clock=self._clock,
             settings=self._settings,
+            stores=self._stores,
             configuration=configuration,
             drop_ins=drop_ins,
             reload=reload,
@@ -294,6 +303,7 @@ class Daemon:
             asyncio.create_task(notifier.run(), name="notifier"),
             asyncio.create_task(textfile.run(), name="textfile"),
             asyncio.create_task(courier.run(), name="webhooks"),
+            asyncio.create_task(self._stores.run(), name="stores"),
         ]
         try:
             await self._stopping.wait()
@@ -359,6 +369,7 @@ class Daemon:
         try:
             async with asyncio.timeout(CLOSING_SECONDS):
                 await asyncio.gather(server.close(), supervisor.close())
+                await self._stores.close()
         except TimeoutError:
             log.error("not everything could be closed within %g s", CLOSING_SECONDS)
 

@@ -5,6 +5,7 @@ The one rule: the environment is read here and nowhere else.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class Paths:
     Attributes:
         is_config_named: somebody named the configuration, so its absence is an error.
         socket_mode: 0660 as a service (the group is let in), else 0600.
+        plain_dir: where plain copies of sealed stores may lie; None when there is no such place.
+        credentials: where systemd put the credentials of the service.
     """
 
     socket: Path
@@ -36,6 +39,8 @@ class Paths:
     config: Path
     is_config_named: bool
     socket_mode: int
+    plain_dir: Path | None = None
+    credentials: Path | None = None
 
     @property
     def sessions_dir(self) -> Path:
@@ -67,17 +72,20 @@ def find_paths(
     """
     is_service = "STATE_DIRECTORY" in environment
     config_path, is_config_named = find_config(config, environment)
+    state_path = Path(
+        state_dir
+        or environment.get("TOWER_STATE_DIR")
+        or environment.get("STATE_DIRECTORY", "").partition(":")[0]
+        or platformdirs.user_state_path("tower")
+    ).absolute()
     paths = Paths(
         socket=Path(socket or environment.get("TOWER_SOCKET") or _socket(environment, is_service)),
-        state_dir=Path(
-            state_dir
-            or environment.get("TOWER_STATE_DIR")
-            or environment.get("STATE_DIRECTORY", "").partition(":")[0]
-            or platformdirs.user_state_path("tower")
-        ).absolute(),
+        state_dir=state_path,
         config=config_path,
         is_config_named=is_config_named,
         socket_mode=0o660 if is_service else 0o600,
+        plain_dir=_plain_dir(environment, state_path),
+        credentials=find_credentials(environment),
     )
     if len(os.fsencode(paths.socket)) > MAX_SOCKET_PATH_BYTES:
         msg = (
@@ -115,6 +123,18 @@ def _socket(environment: Mapping[str, str], is_service: bool) -> Path:  # noqa: 
         )
         raise PathsError(msg)
     return Path(runtime) / "tower" / "tower.sock"
+
+
+def _plain_dir(environment: Mapping[str, str], state_dir: Path) -> Path | None:
+    """Return where plain copies of sealed stores may lie."""
+    if given := environment.get("RUNTIME_DIRECTORY"):
+        paths = [Path(path) for path in given.split(":")]
+        return next((path for path in paths if path.name == "tower-stores"), paths[0])
+    if not (runtime := environment.get("XDG_RUNTIME_DIR")):
+        return None
+    # A user may run several daemons, each on a state directory of its own.
+    own = hashlib.sha256(os.fsencode(state_dir)).hexdigest()[:16]
+    return Path(runtime) / "tower-stores" / own
 
 
 def find_credentials(environment: Mapping[str, str] = os.environ) -> Path | None:

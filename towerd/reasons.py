@@ -125,6 +125,10 @@ REASONS: dict[str, Reason] = {
         action="the store holds another device than the registry knows; "
         "run: towerctl unpair {name} --yes && towerctl qr {name}"
     ),
+    "wrong-key": Reason(
+        action="the store is sealed with another key; give towerd that key again and restart it, "
+        "or forget the device: towerctl unpair {name} --yes"
+    ),
     "store-locked": Reason(action="another program holds the store; end it, then run: towerctl start {name}"),
     "proxy-unreadable": Reason(
         action="the file with the URL of its proxy cannot be used, so it does not connect; correct it (the "

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import socket
 import sqlite3
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.disks import fill, is_root_with_mounts, needs_mounts, small_disk
 from tests.e2e.tower import BIN, Tower
 from tests.whatsapp.simulator import Simulator, wait_for
 
@@ -92,42 +92,6 @@ def json_refusal(done: subprocess.CompletedProcess[str], status: int) -> dict[st
     assert {"slug", "message", "hint", "exit"} <= set(error)
     assert error["exit"] == status
     return error
-
-
-def is_root_with_mounts() -> bool:
-    """Whether file systems can be mounted here."""
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        return False
-    probe = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False)
-    return probe.returncode == 0
-
-
-needs_mounts = pytest.mark.skipif(
-    not is_root_with_mounts(), reason="a full disk takes a small file system, and mounting it takes root"
-)
-
-
-@contextlib.contextmanager
-def small_disk(at: Path, megabytes: float) -> Iterator[Path]:
-    """Mount a file system of this size."""
-    at.mkdir(exist_ok=True)
-    size = f"size={int(megabytes * MEGABYTE)}"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", at], check=True)
-    try:
-        yield at
-    finally:
-        subprocess.run(["umount", "--lazy", at], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Use up all that is left; return the file to delete for space."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        for size in (4096, 1):
-            with contextlib.suppress(OSError):
-                while True:
-                    file.write(b"x" * size)
-    return filler
 
 
 # Names and fields

@@ -59,8 +59,8 @@ class Victim:
             Expectation(f"account-{n}", f"4916{number}000000{n}") for n in range(1, ACCOUNTS + 1)
         ]
 
-    def run(self) -> None:
-        for _ in range(KILLS_EACH):
+    def run(self, kills: int) -> None:
+        for _ in range(kills):
             # The kill falls somewhere into this life; where is the experiment.
             killer = threading.Timer(self.dice.uniform(0, 0.8), self.kill)
             killer.start()
@@ -164,7 +164,7 @@ def test_kills_of_the_daemon_lose_nothing_that_was_acknowledged(simulator: Simul
     def run(number: int) -> None:
         try:
             with Tower(simulator, config=CONFIG) as tower:
-                Victim(tower, simulator, number).run()
+                Victim(tower, simulator, number).run(KILLS_EACH)
         except BaseException as error:
             failures.append(error)
 

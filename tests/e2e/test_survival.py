@@ -93,6 +93,10 @@ def test_a_killed_worker_is_replaced_and_the_other_account_does_not_notice(
 def test_a_worker_killed_anywhere_after_the_scan_leaves_no_ghost(
     tower: Tower, simulator: Simulator, part: int
 ) -> None:
+    kill_workers_after_scans(tower, simulator, part)
+
+
+def kill_workers_after_scans(tower: Tower, simulator: Simulator, part: int) -> None:
     """Kills of the first 2 s after a scan: every device the server holds is connected again in the end."""
     dice = random.Random(SWEEP_SEED + part)
     for n in range(SWEEP_KILLS_EACH):

@@ -17,6 +17,7 @@ WITHOUT_RULE = {
     "towerd.accounts.models",
     "towerd.accounts.migrations.0001_initial",
     "towerd.accounts.migrations.0002_claims_and_audit",
+    "towerd.accounts.migrations.0011_seals",
     "towerd.accounts.migrations.0003_owners_of_what_happened",
     "towerd.accounts.migrations.0004_proxies",
     "towerd.accounts.migrations.0006_incidents",

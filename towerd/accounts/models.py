@@ -66,6 +66,7 @@ class Account(Table):
     last_disconnected_at = FloatField(null=True)
     last_seen_at = FloatField(null=True)
     last_activity_at = FloatField(null=True)
+    sealed_sequence = IntegerField()
 
 
 class Transition(Table):

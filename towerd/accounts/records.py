@@ -61,6 +61,8 @@ class AccountRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_disconnected_at: float | None = None
     last_seen_at: float | None = None
     last_activity_at: float | None = None
+    # The last seal of the store that is known of: an older sealed store was put in its place.
+    sealed_sequence: int = 0
 
     @property
     def is_declared(self) -> bool:

@@ -65,6 +65,22 @@ class ConfigStatus(Wire, frozen=True, kw_only=True):
     watched_by: Literal["inotify", "polling", "nothing"]
 
 
+class StoresStatus(Wire, frozen=True, kw_only=True):
+    """How stores lie on the disk.
+
+    Attributes:
+        sealed: they are encrypted there.
+        key: id of the key that seals them; it tells nothing of the key.
+        plain_dir: where they lie plain, in memory, while accounts run.
+        trouble: why something is not sealed that should be.
+    """
+
+    sealed: bool
+    key: str | None
+    plain_dir: str | None
+    trouble: str | None
+
+
 class StatusResult(Wire, frozen=True, kw_only=True):
     """The daemon at a glance."""
 
@@ -77,6 +93,7 @@ class StatusResult(Wire, frozen=True, kw_only=True):
     starting: Starting
     workers: list[WorkerSummary]
     registry: str
+    stores: StoresStatus
     fleet: FleetStatus
     config: ConfigStatus | None
     problems: list[str]

@@ -31,6 +31,7 @@ from towerd.settings import Settings
 from towerd.supervision.fleet import Fleet
 from towerd.supervision.keeper import Keeper
 from towerd.supervision.selection import address, select, visible
+from towerd.supervision.stores import Stores
 from towerd.supervision.supervisor import Supervisor
 from towerd.textfile import Textfile
 from towerd.watch import Watch
@@ -54,6 +55,7 @@ class Services:
     courier: Courier
     clock: Clock
     settings: Settings
+    stores: Stores
     configuration: Configuration
     drop_ins: DropIns
     reload: Reload

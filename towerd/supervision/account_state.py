@@ -128,6 +128,12 @@ class AccountState:
             self._touched_at = now
             self._ledger.post(self.record)
 
+    def note_seal(self, sequence: int) -> None:
+        """Note the last seal of the store; it changes nothing that anybody sees."""
+        if sequence > self.record.sealed_sequence:
+            self.record = msgspec.structs.replace(self.record, sealed_sequence=sequence)
+            self._ledger.post(self.record)
+
     def identify(self, identity: Identity) -> dict[str, Any]:
         """Return the facts of an identity, keeping what the library does not know this time."""
         facts = {

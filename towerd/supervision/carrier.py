@@ -11,16 +11,18 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from sessions import messages
 from sessions.messages import Begin, Orders, ReportEnvelope, Reports
-from sessions.store import Store, StoreKind, StoreLockedError, StoreReport
+from sessions.store import StoreKind, StoreLockedError, StoreReport
 from towerd.supervision.process import WorkerEndedError, WorkerProcess
 from towerd.supervision.process_states import ProcessState
-from towerd.supervision.spawn import Spawner
+from towerd.supervision.spawn import Spawned, Spawner
+from towerd.supervision.stores import Shelf
 
 log = logging.getLogger(__name__)
+
+_NEWS_OF_A_DEVICE = (messages.Scanned, messages.Connected)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class Carrier:
 
     Args:
         account_id: names the store.
-        sessions_dir: directory of all stores.
+        shelf: where the store is taken from.
         device_name: says what the phone shows.
         spawner: starts processes.
         on_report: takes the reports of the present worker; late ones of earlier workers never arrive.
@@ -49,20 +51,20 @@ class Carrier:
         account_id: str,
         *,
         label: Callable[[], str],
-        sessions_dir: Path,
+        shelf: Shelf,
         device_name: Callable[[], str],
         spawner: Spawner,
         on_report: Callable[[Reports], None],
         on_death: Callable[[Death], None],
     ) -> None:
-        self.store = Store(sessions_dir, account_id)
+        self.store = shelf.store
         self.generation = 0
         self.starts = 0
         self.worker: WorkerProcess | None = None
         self.since = time.time()
         self._account_id = account_id
         self._label = label
-        self._sessions_dir = sessions_dir
+        self._shelf = shelf
         self._device_name = device_name
         self._spawner = spawner
         self._on_report = on_report
@@ -77,24 +79,37 @@ class Carrier:
             proxy: URL to connect through, when the account has one of its own.
 
         Raises:
-            OSError: the machine has no room for another process.
+            OSError: the machine has no room for another process, or none for the store.
         """
         await self.end()
+        ended = self.generation
+        await self._shelf.take_out()
+        if self.generation != ended:
+            # Whoever ended this meanwhile wants no worker.
+            self._shelf.take_back()
+            return
         self.generation += 1
         self.starts += 1
         self.since, self._started_at = time.time(), time.monotonic()
         self._last_cause = "worker-lost"
         worker = WorkerProcess(
-            self._spawner.spawn(),
+            self._spawn(),
             account_id=self._account_id,
             generation=self.generation,
             label=self._label(),
             on_report=self._take,
             on_exit=self._exited,
+            before_report=self._hold_back,
         )
         self.worker = worker
-        begin = Begin(sessions_dir=str(self._sessions_dir), device_name=self._device_name(), proxy=proxy)
-        await worker.begin(begin)
+        await worker.begin(
+            Begin(
+                sessions_dir=str(self.store.root),
+                locks_dir=str(self.store.lock_path.parent),
+                device_name=self._device_name(),
+                proxy=proxy,
+            )
+        )
 
     async def end(self, *, grace_seconds: float = 0.0) -> None:
         """End the worker, if there is one, and wait until it is over; nothing it still says arrives."""
@@ -121,6 +136,10 @@ class Carrier:
             raise WorkerEndedError(msg)
         return await self.worker.ask(order, deadline_seconds)
 
+    async def seal(self) -> None:
+        """Wait, however long it takes, until what the worker has written would outlive a loss of power."""
+        await self._shelf.settle(strictly=True)
+
     def tell(self, order: Orders) -> None:
         """Give the worker, if there is one, an order that is not answered."""
         if self.worker is not None:
@@ -146,6 +165,18 @@ class Carrier:
         """True while there is a worker that has not ended."""
         return self.worker is not None and self.worker.state is not ProcessState.EXITED
 
+    def _spawn(self) -> Spawned:
+        try:
+            return self._spawner.spawn()
+        except OSError:
+            self._shelf.take_back()
+            raise
+
+    async def _hold_back(self, envelope: ReportEnvelope) -> None:
+        """Let news of a device wait until the store that holds it would outlive a loss of power."""
+        if isinstance(envelope.body, _NEWS_OF_A_DEVICE):
+            await self._shelf.settle()
+
     def _take(self, envelope: ReportEnvelope) -> None:
         if envelope.generation != self.generation or envelope.account != self._account_id:
             log.info("%s: dropped a late report of an earlier worker", self._label())
@@ -156,6 +187,8 @@ class Carrier:
         self._on_report(envelope.body)
 
     def _exited(self, worker: WorkerProcess) -> None:
+        if self.worker in (None, worker):
+            self._shelf.take_back()
         if worker is not self.worker:
             return
         self.worker = None

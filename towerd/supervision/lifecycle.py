@@ -72,7 +72,7 @@ class Lifecycle:
         self.carrier = Carrier(
             record.id,
             label=lambda: self.account.name,
-            sessions_dir=around.sessions_dir,
+            shelf=around.stores.shelf(self.account),
             device_name=lambda: self.config.pairing.device_name,
             spawner=around.spawner,
             on_report=on_report,
@@ -247,9 +247,8 @@ class Lifecycle:
     async def reconcile(self) -> Finding:
         """Let the store say what is linked; no worker may be running."""
         await self.inbox.take_spool()
-        report = await self.carrier.look()
-        finding = reconcile(self.account.record, report)
-        record = self.account.record
+        report, record = await self.carrier.look(), self.account.record
+        finding = reconcile(record, report)
         is_ending = record.intent == "logout" or not record.is_confirmed
         if finding is Finding.DAMAGED and report.kind is StoreKind.MISSING and is_ending:
             # Wiped by ourselves, and the daemon was killed before that was written down.
@@ -275,6 +274,8 @@ class Lifecycle:
         if finding not in UNUSABLE:
             return False
         self.fail(finding.value)
+        if finding is Finding.UNUSABLE and self.account.record.desired == "running":
+            self.later("retry", self.config.reconnect.slow_seconds, self.start)
         return True
 
     # Beginnings.

@@ -255,6 +255,8 @@ class Outbox:
         chat, _, message_id = (answer or "").partition(" ")
         self._sent_at.append(self._now())
         record = msgspec.structs.replace(record, chat=chat, message_id=message_id)
+        # Whoever was told of it may rely on it that the encryption never goes back behind it.
+        await self._carrier.seal()
         await self._settle(record, "sent", None)
 
     async def _after_failure(self, record: OutgoingRecord, error: OrderFailedError) -> None:

@@ -12,7 +12,7 @@ import itertools
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -57,6 +57,7 @@ class WorkerProcess:
         label: the account's name, for the log.
         on_report: takes reports on the event loop.
         on_exit: called once, when the process is over and all it said was handed on.
+        before_report: waited for before a report is handed on; those behind it wait as well.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class WorkerProcess:
         label: str,
         on_report: Callable[[ReportEnvelope], None],
         on_exit: Callable[[WorkerProcess], None],
+        before_report: Callable[[ReportEnvelope], Awaitable[None]] | None = None,
     ) -> None:
         self.pid = spawned.pid
         self.generation = generation
@@ -78,6 +80,7 @@ class WorkerProcess:
         self._label = label
         self._on_report = on_report
         self._on_exit = on_exit
+        self._before_report = before_report
         self._order_ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[messages.Answer]] = {}
         self._writer: asyncio.StreamWriter | None = None
@@ -200,7 +203,10 @@ class WorkerProcess:
         """Hand on reports until there are no more; a worker that cannot be heard is of no use."""
         try:
             while line := await reader.readline():
-                self._take(messages.decode_report(line))
+                envelope = messages.decode_report(line)
+                if self._before_report is not None:
+                    await self._before_report(envelope)
+                self._take(envelope)
         except ConnectionError:
             log.debug("%s: the worker hung up", self._label)
         except (msgspec.DecodeError, ValueError):

@@ -23,9 +23,11 @@ class Finding(StrEnum):
     DAMAGED = "store-damaged"
     MISMATCH = "store-mismatch"
     LOCKED = "store-locked"
+    WRONG_KEY = "wrong-key"
+    UNUSABLE = "store-unusable"
 
 
-UNUSABLE = frozenset({Finding.DAMAGED, Finding.MISMATCH, Finding.LOCKED})
+UNUSABLE = frozenset({Finding.DAMAGED, Finding.MISMATCH, Finding.LOCKED, Finding.WRONG_KEY, Finding.UNUSABLE})
 """Findings after which the store cannot be used; nothing is wiped because of them."""
 
 _LINKED = {
@@ -33,12 +35,16 @@ _LINKED = {
     StoreKind.DAMAGED: Finding.DAMAGED,
     StoreKind.NO_DEVICE: Finding.DEVICE_GONE,
     StoreKind.LOCKED: Finding.LOCKED,
+    StoreKind.WRONG_KEY: Finding.WRONG_KEY,
+    StoreKind.UNUSABLE: Finding.UNUSABLE,
 }
 _UNLINKED = {
     StoreKind.MISSING: Finding.NOTHING,
     StoreKind.DAMAGED: Finding.NOTHING,
     StoreKind.NO_DEVICE: Finding.NOTHING,
     StoreKind.LOCKED: Finding.LOCKED,
+    StoreKind.WRONG_KEY: Finding.WRONG_KEY,
+    StoreKind.UNUSABLE: Finding.UNUSABLE,
 }
 
 

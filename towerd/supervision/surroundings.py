@@ -6,7 +6,6 @@ The one rule: an account gets at the rest of the daemon through these and throug
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from towerd.accounts.ledger import Ledger
 from towerd.audit import Auditor
@@ -17,6 +16,7 @@ from towerd.supervision.fleet import Fleet
 from towerd.supervision.gate import StartGate
 from towerd.supervision.roster import Roster
 from towerd.supervision.spawn import Spawner
+from towerd.supervision.stores import Stores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Surroundings:
     fleet: Fleet
     gate: StartGate
     spawner: Spawner
-    sessions_dir: Path
+    stores: Stores
 
     @property
     def config(self) -> Config:

@@ -47,6 +47,14 @@ def opened(path: Path, *keys: StoreKey, context: bytes = CONTEXT) -> tuple[Seale
     return sealed, bytes(memory.image)
 
 
+def append_to(path: Path, image: bytes) -> None:
+    """Append a whole image as the next seal."""
+    sealed, _ = opened(path)
+    runs = [(number * PIECE_BYTES, piece) for number, piece in enumerate(pieces_of(image))]
+    sealed.append(Mark(sequence=sealed.mark.sequence + 1), len(image), runs)
+    sealed.close()
+
+
 def image_of(path: Path) -> tuple[int, bytes]:
     """Return the sequence of the last seal and the image."""
     sealed, image = opened(path)

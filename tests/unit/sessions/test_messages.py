@@ -40,7 +40,9 @@ GROUP = Group(
     members=[Member(jid=None, lid="123456789012345@lid", is_admin=True)],
 )
 ORDERS = [
-    messages.Begin(sessions_dir="/var/lib/tower/sessions", device_name="TOWER"),
+    messages.Begin(
+        sessions_dir="/run/tower-stores", locks_dir="/var/lib/tower/sessions", device_name="TOWER"
+    ),
     messages.Logout(id=1),
     messages.PairPhone(id=3, phone="491701234567"),
     messages.Probe(id=2),

@@ -252,7 +252,7 @@ def test_quit_does_not_wait_for_a_disconnect_that_hangs(
 
 def test_second_begin_ends_the_worker(stage: Stage) -> None:
     stage.begin()
-    stage.session.obey(messages.Begin(sessions_dir="/", device_name="x"))
+    stage.session.obey(messages.Begin(sessions_dir="/", locks_dir="/", device_name="x"))
     stage.wait_ended()
     stage.client.end_connect()
 

@@ -28,7 +28,7 @@ def order(body: messages.Orders, *, generation: int = 4) -> bytes:
 
 
 def begin(root: Path) -> bytes:
-    return order(messages.Begin(sessions_dir=str(root), device_name="TOWER"))
+    return order(messages.Begin(sessions_dir=str(root), locks_dir=str(root), device_name="TOWER"))
 
 
 # --- the wire --------------------------------------------------------------------------------------------

@@ -447,6 +447,7 @@ def status_answer(**changes: Any) -> dict[str, Any]:
         "starting": {"done": 3, "total": 3},
         "workers": [{"account": "shop", "pid": 1, "state": "running", "restarts": 0, "memory_bytes": None}],
         "registry": "ok",
+        "stores": {"sealed": False, "key": None, "plain_dir": None, "trouble": None},
         "fleet": {"state": "closed", "cause": None, "canary": None, "held": 0, "since": None},
         "config": config_status(),
         "problems": [],
@@ -460,6 +461,7 @@ def test_status_at_a_glance(tower: Tower, daemon: FakeDaemon) -> None:
     assert "2h, since" in out
     assert "RESTARTS" in out
     assert "starting" not in out
+    assert "not sealed" in out
     daemon.prepare(
         "daemon.status",
         status_answer(

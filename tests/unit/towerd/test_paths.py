@@ -95,3 +95,31 @@ def test_places_inside_the_state_directory() -> None:
     assert paths.database == Path("/var/lib/tower/tower.db")
     assert paths.sessions_dir == Path("/var/lib/tower/sessions")
     assert paths.lock.parent == paths.state_dir
+
+
+# --- plain copies of sealed stores -----------------------------------------------------------------------
+
+
+def test_as_a_service_plain_copies_lie_in_the_runtime_directory_of_that_name() -> None:
+    for given in ("/run/tower-stores", "/run/tower:/run/tower-stores", "/run/tower-stores:/run/tower"):
+        assert find(SERVICE | {"RUNTIME_DIRECTORY": given}).plain_dir == Path("/run/tower-stores")
+    assert find(SERVICE | {"RUNTIME_DIRECTORY": "/run/other"}).plain_dir == Path("/run/other")
+
+
+def test_by_hand_each_state_directory_has_a_place_of_its_own() -> None:
+    one, other = (find(RUNTIME, state_dir=path).plain_dir for path in ("/a", "/b"))
+    assert one is not None
+    assert one.parent == Path("/run/user/1000/tower-stores")
+    assert one != other
+    assert find(RUNTIME, state_dir="/a").plain_dir == one
+
+
+def test_without_memory_there_is_no_place_for_plain_copies() -> None:
+    assert find(SERVICE).plain_dir is None
+
+
+def test_credentials_lie_where_systemd_says() -> None:
+    assert find(SERVICE | {"CREDENTIALS_DIRECTORY": "/run/credentials/x"}).credentials == Path(
+        "/run/credentials/x"
+    )
+    assert find(SERVICE).credentials is None

@@ -30,8 +30,8 @@ FAILED = [
     "store-locked",
     "worker-crash-loop",
 ]
-# Reasons of the contract whose cause comes with a later issue: sealed stores.
-LATER = {"wrong-key", "exported"}
+# Reasons of the contract whose cause comes with a later issue.
+LATER = {"exported"}
 OTHER = ["stopped-by-operator", "start-queued", "banned-until"]
 LASTING = [
     "duplicate-phone",

@@ -48,6 +48,7 @@ async def status(call: Call, _params: m.Nothing) -> wire.StatusResult:
         workers=_workers(call, seen),
         fleet=_fleet(call, seen),
         registry=f"cannot be written: {trouble}" if trouble else "ok",
+        stores=_stores(call),
         config=_config(call) if call.caller.sees_all else None,
         problems=[*_own_problems(call), *_contradictions(call, seen)],
     )
@@ -65,6 +66,17 @@ def _workers(call: Call, seen: list[Keeper]) -> list[wire.WorkerSummary]:
         for one in seen
         if one.carrier.worker is not None
     ]
+
+
+def _stores(call: Call) -> wire.StoresStatus:
+    stores = call.services.stores
+    return wire.StoresStatus(
+        sealed=stores.key_name is not None,
+        key=stores.key_name,
+        plain_dir=str(stores.plain_dir) if stores.plain_dir is not None else None,
+        # It may name any account.
+        trouble=stores.trouble if call.caller.sees_all else None,
+    )
 
 
 def _own_problems(call: Call) -> list[str]:

@@ -16,6 +16,7 @@ from towerd.events import EventStream
 from towerd.metrics import Metrics
 from towerd.rpc.call import Call, Services
 from towerd.rpc.peer import Peer
+from towerd.supervision.stores import Stores
 
 
 class SilentLedger:
@@ -54,6 +55,7 @@ def services(**parts: Any) -> Services:
         "drop_ins": None,
         "reload": None,
         "watch": None,
+        "stores": Stores(Path("/nowhere")),
         "state_dir": Path("/nowhere"),
         "started_at": NOW,
         "problems": [],

@@ -11,13 +11,14 @@ import pytest
 
 from sessions import messages
 from sessions.messages import Reports
-from sessions.store import StoreKind
+from sessions.store import Store, StoreKind
 from tests.unit.sessions.stores import make_store
 from tests.unit.towerd.builders import ACCOUNT_ID
 from tests.unit.towerd.supervision.workers import Workers
 from tests.unit.towerd.waiting import run, turns, until
 from towerd.supervision.carrier import Carrier, Death
 from towerd.supervision.process import OrderFailedError, WorkerEndedError
+from towerd.supervision.stores import Shelf
 
 Workshop = Callable[[], AbstractAsyncContextManager[Workers]]
 
@@ -32,7 +33,7 @@ class Desk:
         self.carrier = Carrier(
             ACCOUNT_ID,
             label=lambda: "alpha",
-            sessions_dir=root,
+            shelf=Shelf(Store(root, ACCOUNT_ID)),
             device_name=lambda: "TOWER",
             spawner=workers.spawner,
             on_report=self.reports.append,

@@ -43,6 +43,7 @@ from towerd.supervision.fleet import Fleet
 from towerd.supervision.gate import StartGate
 from towerd.supervision.keeper import Keeper
 from towerd.supervision.roster import Roster
+from towerd.supervision.stores import Stores
 from towerd.supervision.surroundings import Surroundings
 
 PHONES = ("491701234567", "491707654321")
@@ -144,7 +145,7 @@ class AccountLife(RuleBasedStateMachine):
             fleet=self.fleet,
             gate=self.gate,
             spawner=spawner,
-            sessions_dir=Path("/nowhere"),
+            stores=Stores(Path("/nowhere")),
         )
         other = an_account(id=OTHER, name=TAKEN_NAME, is_linked=True, jid=f"{PHONES[1]}@s.whatsapp.net")
         self.other = Keeper(other, self.around)

@@ -49,6 +49,8 @@ class Carrier:
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []
         self.answers: list[Any] = []
+        self.sealed = asyncio.Event()
+        self.sealed.set()
 
     async def ask(self, order: Any, _deadline_seconds: float) -> str | None:
         send: Send = order(1)
@@ -59,6 +61,9 @@ class Carrier:
         elif isinstance(answer, Exception):
             raise answer
         return f"{send.to}@s.whatsapp.net 3EB{len(self.sent)}"
+
+    async def seal(self) -> None:
+        await self.sealed.wait()
 
 
 class Desk:
@@ -128,6 +133,20 @@ def test_text_is_sent_counted_and_told_of_without_its_words(tmp_path: Path) -> N
             day = day_of(desk.clock.now(), "")
             traffic = await desk.ledger.read(lambda registry: registry.traffic(desk.record.id, day))
             assert (traffic.sent, traffic.received) == (1, 0)
+
+    run(scene())
+
+
+def test_text_is_told_of_only_when_the_store_that_sent_it_is_sealed(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with a_desk(tmp_path) as desk:
+            desk.carrier.sealed.clear()
+            record = await desk.send("words")
+            await until(lambda: desk.carrier.sent, "the send")
+            await turns()
+            assert desk.events == []
+            desk.carrier.sealed.set()
+            assert (await desk.outbox.settled(record, 10)).state == "sent"
 
     run(scene())
 

@@ -21,7 +21,7 @@ from towerd.supervision.process import OrderFailedError, WorkerEndedError, Worke
 from towerd.supervision.process_states import ProcessState
 
 Workshop = Callable[[], AbstractAsyncContextManager[Workers]]
-BEGIN = Begin(sessions_dir="/nowhere", device_name="TOWER")
+BEGIN = Begin(sessions_dir="/nowhere", locks_dir="/nowhere/locks", device_name="TOWER")
 
 
 class Desk:

@@ -13,11 +13,13 @@ SAME = Identity(jid=JID, device_number=12, push_name="another push name")
 OTHER_DEVICE = Identity(jid=JID, device_number=13)
 OTHER_PHONE = Identity(jid="491709999999@s.whatsapp.net", device_number=12)
 
-MISSING, NO_DEVICE, DAMAGED, LOCKED = (
+MISSING, NO_DEVICE, DAMAGED, LOCKED, WRONG_KEY, UNUSABLE = (
     StoreReport(kind=StoreKind.MISSING),
     StoreReport(kind=StoreKind.NO_DEVICE),
     StoreReport(kind=StoreKind.DAMAGED),
     StoreReport(kind=StoreKind.LOCKED),
+    StoreReport(kind=StoreKind.WRONG_KEY),
+    StoreReport(kind=StoreKind.UNUSABLE),
 )
 
 
@@ -39,6 +41,10 @@ TABLE = [
     (False, MISSING, Finding.NOTHING),
     (False, DAMAGED, Finding.NOTHING),
     (False, LOCKED, Finding.LOCKED),
+    (True, WRONG_KEY, Finding.WRONG_KEY),
+    (False, WRONG_KEY, Finding.WRONG_KEY),
+    (True, UNUSABLE, Finding.UNUSABLE),
+    (False, UNUSABLE, Finding.UNUSABLE),
 ]
 
 

@@ -28,6 +28,7 @@ from towerd.supervision.fleet import Fleet
 from towerd.supervision.gate import StartGate
 from towerd.supervision.keeper import Keeper
 from towerd.supervision.roster import Roster
+from towerd.supervision.stores import Stores
 from towerd.supervision.surroundings import Surroundings
 
 ALICE = Identity(jid=JID, device_number=12, push_name="Alice", platform="android")
@@ -49,7 +50,7 @@ def config(**sections: Any) -> Config:
 class World:
     """All that a keeper needs, and eyes on what comes of it."""
 
-    def __init__(self, directory: Path, workers: Workers, settings: Config) -> None:
+    def __init__(self, directory: Path, workers: Workers, settings: Config, stores: Stores) -> None:
         self.workers = workers
         self.database = directory / "tower.db"
         self.root = directory / "sessions"
@@ -67,7 +68,7 @@ class World:
             fleet=Fleet(self.settings, clock=self.clock, ledger=self.ledger),
             gate=StartGate(lambda: 4),
             spawner=workers.spawner,
-            sessions_dir=self.root,
+            stores=stores,
         )
 
     def _publish(self, events: Sequence[EventRecord]) -> None:
@@ -168,12 +169,14 @@ def a_linked_account_at_rest(**fields: Any) -> AccountRecord:
 
 
 @contextlib.asynccontextmanager
-async def a_world(directory: Path, settings: Config = QUICK) -> AsyncIterator[World]:
+async def a_world(
+    directory: Path, settings: Config = QUICK, *, stores: Stores | None = None
+) -> AsyncIterator[World]:
     """Open a world in a directory."""
     workers = Workers(directory)
     (directory / "sessions").mkdir(exist_ok=True)
     await workers.open()
-    world = World(directory, workers, settings)
+    world = World(directory, workers, settings, stores or Stores(directory / "sessions"))
     await world.ledger.open()
     try:
         yield world

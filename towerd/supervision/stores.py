@@ -1,0 +1,89 @@
+"""Where stores lie, and what is done so that they last. Without a key they lie in the state directory, plain.
+
+The one rule: a carrier takes a store out before each worker and hands it back after it; what lies between is
+not its business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from sessions.store import Store, StoreReport
+from towerd.supervision.account_state import AccountState
+
+
+class Shelf:
+    """One account's store.
+
+    Args:
+        store: the store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    async def take_out(self) -> None:
+        """Make the store ready for a worker.
+
+        Raises:
+            OSError: that is not possible now.
+        """
+
+    def take_back(self) -> None:
+        """Take note that no worker runs on it any more."""
+
+    async def settle(self, *, strictly: bool = False) -> None:
+        """Wait until what a worker has written would outlive a loss of power.
+
+        Args:
+            strictly: however long the disk takes; else only a new device waits for a disk that fails.
+        """
+
+
+class Stores:
+    """All stores of the daemon.
+
+    Args:
+        sessions_dir: where they lie, in the state directory.
+
+    Attributes:
+        sessions_dir: the same.
+        plain_dir: where plain copies lie while accounts run; None where stores are plain on the disk.
+        problems: what a human should know.
+    """
+
+    plain_dir: Path | None = None
+
+    def __init__(self, sessions_dir: Path) -> None:
+        self.sessions_dir = sessions_dir
+        self.problems: list[str] = []
+
+    @property
+    def key_name(self) -> str | None:
+        """Id of the key that seals them; None without one."""
+        return None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why something is not sealed that should be."""
+        return None
+
+    def shelf(self, account: AccountState) -> Shelf:
+        """Return the place of an account's store."""
+        return Shelf(Store(self.sessions_dir, account.record.id))
+
+    async def look(self, account_id: str) -> StoreReport:
+        """Say what the store of an account holds that nobody keeps.
+
+        Raises:
+            StoreLockedError: a process that could not be ended runs on it.
+            OSError: it cannot be read.
+        """
+        return await asyncio.to_thread(Store(self.sessions_dir, account_id).classify)
+
+    async def run(self) -> None:
+        """Do what has to be done all the time."""
+
+    async def close(self) -> None:
+        """Leave all stores as they should lie while no daemon runs."""
