@@ -255,6 +255,7 @@ class Daemon:
             configuration=configuration,
             ledger=ledger,
             fleet=fleet,
+            stores=self._stores,
             incidents=incidents,
             notifier=notifier,
             clock=self._clock,

@@ -22,6 +22,7 @@ from towerd.paths import Paths
 from towerd.settings import Settings
 from towerd.supervision.fleet import Fleet
 from towerd.supervision.keeper import Keeper
+from towerd.supervision.stores import Stores
 
 
 class Doctor:
@@ -40,6 +41,7 @@ class Doctor:
         configuration: Configuration,
         ledger: Ledger,
         fleet: Fleet,
+        stores: Stores,
         incidents: Incidents,
         notifier: Notifier,
         clock: Clock,
@@ -51,6 +53,7 @@ class Doctor:
         self._configuration = configuration
         self._ledger = ledger
         self._fleet = fleet
+        self._stores = stores
         self._incidents = incidents
         self._notifier = notifier
         self._clock = clock
@@ -83,6 +86,8 @@ class Doctor:
             config_files=tuple(config_files(self._paths.config)),
             difference=self._configuration.difference,
             accounts=tuple(self._sight(one, address(one.account.record)) for one in keepers),
+            key_name=self._stores.key_name,
+            seal_trouble=self._stores.trouble,
             registry_trouble=self._ledger.trouble,
             fleet_cause=self._fleet.cause,
             fleet_held=len(self._fleet.held),

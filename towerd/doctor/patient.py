@@ -75,6 +75,8 @@ class Patient:
         now: seconds since the epoch at that moment.
         environment: what it has of proxies, certificates and the search path.
         config_files: those that are read.
+        key_name: id of the key that seals stores, None without one.
+        seal_trouble: why something is not sealed that should be.
         registry_trouble: why the account database cannot be written.
         fleet_cause: why accounts are held back.
         problems: what the start had to repair, and what does not work as it should.
@@ -89,6 +91,8 @@ class Patient:
     config_files: tuple[Path, ...] = ()
     difference: Difference = field(default_factory=Difference)
     accounts: tuple[AccountSight, ...] = ()
+    key_name: str | None = None
+    seal_trouble: str | None = None
     registry_trouble: str | None = None
     fleet_cause: str | None = None
     fleet_held: int = 0

@@ -91,6 +91,11 @@ def _strays(patient: Patient) -> list[str]:
     )
 
 
-def key(_patient: Patient) -> Iterator[Finding]:
+def key(patient: Patient) -> Iterator[Finding]:
     """Say whether stores are sealed."""
-    yield warning("stores are not sealed: no key configured", None)
+    if patient.key_name is None:
+        yield warning("stores are not sealed: no key configured", "man 8 towerd")
+    elif patient.seal_trouble is not None:
+        yield failure(f"not everything is sealed: {patient.seal_trouble}", "df -h")
+    else:
+        yield ok(f"stores are sealed with the key {patient.key_name}")

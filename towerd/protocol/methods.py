@@ -354,7 +354,11 @@ METHODS: dict[str, Method] = {
         params=Nothing, result=StatusResult, right="read", summary="Say how the daemon is."
     ),
     "daemon.metrics": Method(
-        params=Nothing, result=MetricsResult, right="admin", summary="Return the figures for Prometheus."
+        params=Nothing,
+        result=MetricsResult,
+        right="admin",
+        summary="Return the figures for Prometheus.",
+        is_audited=False,
     ),
     "daemon.config": Method(
         params=Nothing,

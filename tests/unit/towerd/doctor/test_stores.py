@@ -147,3 +147,9 @@ def test_a_store_that_belongs_to_no_account_is_a_warning(tmp_path: Path, root: P
 
 def test_stores_without_a_key_are_not_sealed() -> None:
     assert found(key, a_patient()) == [("warning", "stores are not sealed: no key configured")]
+
+
+def test_stores_with_a_key_are_sealed_unless_something_is_in_the_way() -> None:
+    assert found(key, a_patient(key_name="abcd")) == [("ok", "stores are sealed with the key abcd")]
+    in_the_way = a_patient(key_name="abcd", seal_trouble="the disk is full")
+    assert found(key, in_the_way) == [("failure", "not everything is sealed: the disk is full")]
