@@ -10,18 +10,17 @@ import asyncio
 import functools
 import logging
 import sqlite3
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from sessions.messages import Hold, Identity, Reports
 from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
 from sessions.store import StoreKind, StoreLockedError
 from towerd.accounts.records import AccountRecord
 from towerd.config import Config
-from towerd.protocol.errors import TowerError
 from towerd.proxy import ProxyUnreadableError, read_proxy
 from towerd.reasons import HUMAN_CAUSES, REASONS, lasting, reason_while_pairing
 from towerd.supervision.account_state import NO_DEVICE, AccountState, Retry
+from towerd.supervision.aftermaths import Aftermaths
 from towerd.supervision.backoff import Backoff
 from towerd.supervision.carrier import Carrier, Death
 from towerd.supervision.conclusions import Conclusions
@@ -34,17 +33,14 @@ from towerd.supervision.reconcile import UNUSABLE, Finding, reconcile
 from towerd.supervision.roster import Refusal
 from towerd.supervision.surroundings import Surroundings
 from towerd.supervision.tally import Tally
-from towerd.supervision.timers import Timers
 from towerd.supervision.truth import Pulse
 from towerd.supervision.wellbeing import Wellbeing
 
 log = logging.getLogger(__name__)
 
-Aftermath = Callable[[], Coroutine[Any, Any, object]]
 
-
-class Lifecycle:
-    """One account's state, worker and timers, and the steps between them.
+class Lifecycle(Aftermaths):
+    """One account's state and worker, and the steps between states.
 
     Args:
         record: the account as the registry has it.
@@ -78,22 +74,19 @@ class Lifecycle:
             on_report=on_report,
             on_death=on_death,
         )
+        super().__init__(self.account, self.carrier, around.settings)
         self.backoff = Backoff(around.settings)
         self.pulse = Pulse(self.account, self.carrier, settings=around.settings)
         self.tally = Tally(self.account, around)
         self.inbox = Inbox(self.account, self.carrier, self.tally, around)
         self.outbox = Outbox(self.account, self.carrier, self.tally, around)
         self.groups = Groups(self.account, self.carrier, around)
-        self.timers = Timers()
-        self.lock = asyncio.Lock()
         self.conclusions = Conclusions(self.account, around.ledger, lock=self.lock)
         self.eviction: Refusal | None = None
         self.unfinished: PairingAttempt | None = None
         self.former_phone: str | None = None
         self.quick_deaths = 0
         self.is_going_to_pair = False
-        self.is_closing = False
-        self._aftermaths: set[asyncio.Task[None]] = set()
         self.wellbeing = Wellbeing(self.account, self.pulse, self.backoff, self.tally)
 
     @property
@@ -111,37 +104,7 @@ class Lifecycle:
         self.outbox.close()
         self.groups.close()
         self.conclusions.close()
-        for task in self._aftermaths:
-            task.cancel()
-
-    # What has to wait.
-
-    def after(self, work: Aftermath, *, whatever_worker: bool = False) -> None:
-        """Do something as soon as the lock is free, unless the worker it was about is another by then."""
-        self.background(self._under_lock(work, None if whatever_worker else self.carrier.generation))
-
-    async def _under_lock(self, work: Aftermath, generation: int | None) -> None:
-        async with self.lock:
-            is_late = generation not in (None, self.carrier.generation)
-            if is_late or self.is_closing or self.account.is_removed:
-                return
-            try:
-                await work()
-            except TowerError as error:
-                log.error("%s: %s", self.account.name, error.message)
-            except (OSError, sqlite3.Error, StoreLockedError) as error:
-                log.error("%s: the state directory cannot be used: %s", self.account.name, error)
-                self.later("retry", self.config.reconnect.cap_seconds, work)
-
-    def background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that holds no lock; it ends with the daemon."""
-        task = asyncio.create_task(work)
-        self._aftermaths.add(task)
-        task.add_done_callback(self._aftermaths.discard)
-
-    def later(self, name: str, delay_seconds: float, work: Aftermath) -> None:
-        """Do something under the lock when a timer has run out."""
-        self.timers.start(name, delay_seconds, lambda: self.after(work))
+        self.give_up()
 
     # Workers.
 
@@ -327,11 +290,14 @@ class Lifecycle:
         except OSError:
             self.account.move(Trigger.ATTEMPT_OVER, self.unpaired_reason("pairing-interrupted"))
             raise
-        self.later("pairing", attempt.deadline_at - now, self._after_pairing_deadline)
+        # Whatever worker shows its codes by then.
+        over = functools.partial(self._after_pairing_deadline, attempt)
+        self.later("pairing", attempt.deadline_at - now, over, whatever_worker=True)
         await self.launch()
 
-    async def _after_pairing_deadline(self) -> None:
-        attempt = self.account.attempt
+    async def _after_pairing_deadline(self, attempt: PairingAttempt) -> None:
+        if self.account.attempt is not attempt:
+            return
         finding = await self.end_worker()
         if self.fail_if_unusable(finding):
             return
@@ -339,8 +305,8 @@ class Lifecycle:
             # Scanned in the last moment.
             await self.go_on_pairing(finding, None)
         else:
-            offered = attempt is not None and attempt.has_offered
-            await self.forget(Trigger.ATTEMPT_OVER, "pairing-timeout" if offered else "pairing-interrupted")
+            reason = "pairing-timeout" if attempt.has_offered else "pairing-interrupted"
+            await self.forget(Trigger.ATTEMPT_OVER, reason)
             self.account.emit("session.timeout", {})
 
     async def go_on_pairing(self, finding: Finding, cause: str | None) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from sessions import messages
 from sessions.states import State
-from tests.unit.towerd.supervision.world import World
+from tests.unit.towerd.supervision.world import World, config
 from tests.unit.towerd.waiting import until
 from towerd.supervision import reports as reports_module
 
@@ -33,3 +33,17 @@ def test_unlink_behind_other_news_that_end_the_worker_is_wiped_and_paired_anew(
         assert keeper.account.record.cause == "logged-out-by-phone"
 
     play(act)
+
+
+def test_pairing_whose_time_is_over_while_another_worker_starts_ends_all_the_same(play: Play) -> None:
+    async def act(world: World) -> None:
+        keeper, worker = await world.keep_pairing()
+        worker.die("refused")
+        await until(lambda: keeper._timers.is_running("retry"))
+        keeper._timers.hurry("retry")
+        keeper._timers.hurry("pairing")
+        await until(lambda: keeper.account.state is State.UNPAIRED, "the end of the pairing")
+        assert keeper.account.record.reason == "pairing-timeout"
+        assert not keeper.carrier.is_running
+
+    play(act, config(reconnect={"base_seconds": 3600.0, "cap_seconds": 3600.0}))

@@ -53,7 +53,7 @@ async def no_worker_starts(world: World) -> None:
     count = world.workers.spawner.count
     loop = asyncio.get_running_loop()
     for keeper in world.keepers:
-        await until(lambda keeper=keeper: not keeper._life._aftermaths, "the aftermaths")
+        await until(lambda keeper=keeper: keeper._life.are_over, "the aftermaths")
         for name in ("retry", "repair"):
             timer = keeper._timers._handles.get(name)
             # The slow tries after a failure are minutes away.

@@ -38,7 +38,7 @@ from towerd.accounts.transactions import NameTakenError
 from towerd.audit import Auditor
 from towerd.config import PairingConfig
 from towerd.protocol.errors import TowerError
-from towerd.supervision import lifecycle, truth
+from towerd.supervision import aftermaths, lifecycle, truth
 from towerd.supervision.fleet import Fleet
 from towerd.supervision.gate import StartGate
 from towerd.supervision.keeper import Keeper
@@ -107,7 +107,7 @@ class AccountLife(RuleBasedStateMachine):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(lifecycle, "Carrier", PlayedCarrier)
-        self.patch.setattr(lifecycle, "Timers", PlayedTimers)
+        self.patch.setattr(aftermaths, "Timers", PlayedTimers)
         self.patch.setattr(truth, "Timers", PlayedTimers)
 
         async def in_a_thread(function: Callable[..., Any], *arguments: Any) -> Any:
