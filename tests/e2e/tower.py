@@ -223,9 +223,11 @@ class Tower:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"towerd ended with status {self.process.returncode}:\n{self.log()}")
+        # A connection alone says nothing: a worker that was just forked still has the socket of a daemon that
+        # was killed meanwhile.
         try:
-            self.connect().close()
-        except OSError:
+            self.rpc("daemon.version")
+        except (OSError, ValueError):
             return False
         return True
 
