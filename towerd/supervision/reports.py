@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +25,7 @@ from towerd.supervision.pairing import CODES_PER_ROUND
 from towerd.supervision.pairing_code import ask_for_code
 from towerd.supervision.process import OrderFailedError
 from towerd.supervision.reconcile import Finding
+from towerd.supervision.takeovers import Takeovers
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class ReportReader:
         self._account = life.account
         self._carrier = life.carrier
         self._timers = life.timers
-        self._takeovers: deque[float] = deque()
+        self._takeovers = Takeovers(life.around.settings, life.around.clock)
         self._takers: dict[type[Any], Callable[[Any], None]] = {
             messages.QrShown: self._take_qr,
             messages.PairingOver: self._take_pairing_over,
@@ -415,10 +415,18 @@ class ReportReader:
             await self._life.end_worker()
         self._life.fail(reason)
 
+    async def _end_worker(self) -> Finding:
+        """End the worker; a removed device that its store then shows is dealt with, whatever else it said."""
+        finding = await self._life.end_worker()
+        if finding is Finding.DEVICE_GONE:
+            await self.after_device_gone()
+        return finding
+
     async def _after_outdated(self) -> None:
         """The client is outdated: for everybody; one account goes on trying, the others hold."""
         fleet = self._life.around.fleet
-        await self._life.end_worker()
+        if await self._end_worker() is Finding.DEVICE_GONE:
+            return
         if not self._account.record.is_linked:
             self._life.fail("client-outdated")
         elif fleet.report_outdated(self._account.record.id):
@@ -430,19 +438,16 @@ class ReportReader:
 
     async def _after_replaced(self) -> None:
         """Somebody else uses the device: take it back a few times, then wait for a human."""
-        finding = await self._life.end_worker()
+        finding = await self._end_worker()
+        if finding is Finding.DEVICE_GONE:
+            return
         if self._account.state in ATTEMPT_STATES:
             await self._go_on(finding, "client-error")
             return
-        now = self._life.around.clock.monotonic()
-        while self._takeovers and now - self._takeovers[0] > self._life.config.workers.takeover_seconds:
-            self._takeovers.popleft()
-        if len(self._takeovers) >= self._life.config.workers.takeovers:
-            self._takeovers.clear()
+        if self._takeovers.begin():
+            self._life.schedule_retry("stream-replaced")
+        else:
             self._life.fail("stream-replaced")
-            return
-        self._takeovers.append(now)
-        self._life.schedule_retry("stream-replaced")
 
     async def _after_canary_refused(self) -> None:
         """The canary was refused as well: put its device back and try again much later."""
@@ -456,8 +461,8 @@ class ReportReader:
         self._life.around.fleet.expect_canary(lambda: self._timers.hurry("retry"))
 
     async def _wait_out_ban(self, seconds: float) -> None:
-        await self._life.end_worker()
-        self.wait_out_ban(seconds)
+        if await self._end_worker() is not Finding.DEVICE_GONE:
+            self.wait_out_ban(seconds)
 
     def wait_out_ban(self, seconds: float) -> None:
         """Wait until a ban ends, then log in."""
