@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import typing
 from typing import Any
@@ -28,9 +29,17 @@ def values(kind: Any) -> st.SearchStrategy[Any]:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         fields = typing.get_type_hints(kind)
         return st.builds(kind, **{name: values(field) for name, field in fields.items()})
-    if typing.get_origin(kind) is typing.Literal:
-        return st.sampled_from(typing.get_args(kind))
-    if inner := typing.get_args(kind):
+    inner = typing.get_args(kind)
+    match typing.get_origin(kind):
+        case typing.Literal:
+            return st.sampled_from(inner)
+        case builtins.list:
+            return st.lists(values(inner[0]), max_size=4)
+        case builtins.tuple:
+            return st.lists(values(inner[0]), max_size=4).map(tuple)
+        case builtins.dict:
+            return st.dictionaries(values(inner[0]), values(inner[1]), max_size=4)
+    if inner:
         return st.one_of(*(values(one) for one in inner))
     if kind is float:
         return st.floats(allow_nan=False, allow_infinity=False)
