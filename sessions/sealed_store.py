@@ -23,6 +23,7 @@ from typing import Any
 from sessions.image import ImageError, PlainFile, settled
 from sessions.keys import Keys
 from sessions.seal import COPY_BYTES, Mark, SealDamagedError, WrongKeyError
+from sessions.spool import SPOOL_NAME
 from sessions.store import (
     DATABASE_NAME,
     HOLDER_PATIENCE_SECONDS,
@@ -166,6 +167,7 @@ class SealedStore(Store):
         if not self.database.exists() and self._vault.path.exists():
             self._unseal()
         self.is_out = self.directory.exists()
+        self._take_old_spool()
 
     def _adopt(self) -> None:
         """Go on with a plain copy that a crash has left, unless the sealed store has gone on without it.
@@ -232,6 +234,15 @@ class SealedStore(Store):
         self._place.drop_snapshot()
         sync_directory(self._place.directory)
         log.warning("%s: its store is sealed now; the plain one was deleted", self.account_id)
+
+    def _take_old_spool(self) -> None:
+        """Take the messages of a time without a key into memory, where the next look finds them."""
+        left = self._place.directory / SPOOL_NAME
+        if not left.exists() or not self.is_out:
+            return
+        with open(self.directory / SPOOL_NAME, "ab", opener=_private) as spool:
+            spool.write(left.read_bytes())
+        left.unlink()
 
     def _let_go(self) -> None:
         """Know nothing of the store any more; the files stay."""
