@@ -117,15 +117,20 @@ class DropIns:
 
     async def _take_over(self, declared: Declared, applied: Applied) -> None:
         files = {*declared.declarations, *declared.mistakes}
-        records = [one.account.record for one in self._supervisor.keepers]
+        known = {
+            one.account.record.declared_in: one
+            for one in self._supervisor.keepers
+            if one.account.record.declared_in is not None
+        }
         declared.refuse_doubles(
-            {(one.owner_uid, one.name): one.declared_in for one in records if one.declared_in is not None}
+            {(one.account.record.owner_uid, one.account.name): name for name, one in known.items()}
         )
         changes: list[Coroutine[Any, Any, None]] = []
         for name, declaration in list(declared.declarations.items()):
             file = self.directory / name
             try:
-                keeper = self._find(file, declaration, files)
+                keeper = known.get(name) or self._namesake(declaration, files)
+                _require_owner(keeper, declaration)
             except _ContradictionError as error:
                 declared.refuse(file.name, error.key, error.why)
                 continue
@@ -168,18 +173,12 @@ class DropIns:
             return await asyncio.to_thread(self._reader.read_directory, self.directory)
         return declared
 
-    def _find(self, file: Path, declaration: Declaration, files: set[str]) -> Keeper | None:
-        """Return the account of a file: the one it declared before, else the one of that name.
+    def _namesake(self, declaration: Declaration, files: set[str]) -> Keeper | None:
+        """Return the account that a new file is about because it has the name, None when there is none.
 
         Raises:
-            _ContradictionError: the file cannot have the account that it means.
+            _ContradictionError: another file declares it.
         """
-        for keeper in self._supervisor.keepers:
-            record = keeper.account.record
-            if record.declared_in == file.name:
-                if record.owner_uid != declaration.owner_uid:
-                    raise _ContradictionError("owner", f"the owner of {record.name} cannot be changed")
-                return keeper
         named = self._supervisor.owned(declaration.owner_uid, declaration.name)
         if named is not None and _is_declared(named) and named.account.record.declared_in in files:
             other = named.account.record.declared_in
@@ -256,6 +255,16 @@ class _ContradictionError(Exception):
         super().__init__(f"{key}: {why}")
         self.key = key
         self.why = why
+
+
+def _require_owner(keeper: Keeper | None, declaration: Declaration) -> None:
+    """Insist that the account of a file is that of the owner whom the file names.
+
+    Raises:
+        _ContradictionError: it is somebody else's.
+    """
+    if keeper is not None and keeper.account.record.owner_uid != declaration.owner_uid:
+        raise _ContradictionError("owner", f"the owner of {keeper.account.name} cannot be changed")
 
 
 def _is_declared(keeper: Keeper) -> bool:
