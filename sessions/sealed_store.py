@@ -222,7 +222,8 @@ class SealedStore(Store):
             if not self._vault.path.exists():
                 # What is left in memory is of an older time still.
                 self.wipe_directory()
-                self._vault.complete(self._vault.begin(image, _new_copy(0)))
+                if (seal := self._vault.begin(image, _new_copy(0))) is not None:
+                    self._vault.complete(seal)
             # Read back, before what it was made of goes.
             self._vault.open()
             is_sealed = self._vault.holds(image)
@@ -267,6 +268,33 @@ class SealedStore(Store):
         with self._mutex:
             self._seal()
 
+    def sealed_with(self) -> bytes | None:
+        """Return the id of the key that sealed the store; None when nothing is sealed.
+
+        Raises:
+            SealDamagedError: what lies there is no sealed store.
+            OSError: it cannot be read.
+        """
+        with self._mutex:
+            return self._vault.key_id()
+
+    def reseal(self) -> None:
+        """Seal a store anew that no worker has; it lies afterwards where it lay before.
+
+        Raises:
+            WrongKeyError: none of the keys sealed it.
+            SealDamagedError: it is not what was sealed last.
+            ImageError: its plain copy cannot be read as one image.
+            OSError: it could not be unsealed, or not be sealed.
+            StoreLockedError: a process that could not be ended runs on it.
+        """
+        with self.lock():
+            was_out = self.is_out
+            self._take_out()
+            self._seal()
+        if not was_out:
+            self.put_away()
+
     def compact(self) -> None:
         """Fold a log that has grown large into a new base.
 
@@ -295,9 +323,10 @@ class SealedStore(Store):
                 return
             seal = self._vault.begin(image, copy, anew=anew)
         # From here on the worker goes on.
-        self._vault.complete(seal)
+        if seal is not None:
+            self._vault.complete(seal)
+            _write_mark(self.directory, seal.mark)
         self._state, self._outside, self._is_confirmed = state, outside, False
-        _write_mark(self.directory, seal.mark)
 
     def _look_from_outside(self) -> tuple[int, ...] | None:
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sessions.image import Fingerprints, Image
 from sessions.keys import Keys
-from sessions.seal import PIECE_BYTES, Mark, SealDamagedError
+from sessions.seal import PIECE_BYTES, Mark, SealDamagedError, read_header
 from sessions.sealed_file import Draft, SealedFile, Sink, open_sealed
 
 LOG_BYTES = 1024 * 1024
@@ -54,11 +54,12 @@ class Vault:
         self._least = least
         self._sealed: SealedFile | None = None
         self._known = Fingerprints()
+        self._last = 0
 
     @property
     def sequence(self) -> int:
         """The number of the last seal that is known of."""
-        return max(self._least(), self._sealed.mark.sequence if self._sealed is not None else 0)
+        return max(self._least(), self._last)
 
     @property
     def can_append(self) -> bool:
@@ -97,8 +98,21 @@ class Vault:
             sealed.close()
             msg = f"seal {sealed.mark.sequence} stands in the place of seal {self._least()}"
             raise SealDamagedError(msg)
-        self._sealed, self._known = sealed, known
+        self._sealed, self._known, self._last = sealed, known, sealed.mark.sequence
         return sealed.mark
+
+    def key_id(self) -> bytes | None:
+        """Return the id of the key that the file was sealed with; None when there is no file.
+
+        Raises:
+            SealDamagedError: it is no sealed file.
+            OSError: it cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                return read_header(file).key_id
+        except FileNotFoundError:
+            return None
 
     def close(self) -> None:
         """Forget what is sealed; the file stays."""
@@ -110,13 +124,16 @@ class Vault:
         """Tell whether an image is what is sealed."""
         return self._known.size_bytes == image.size_bytes and not any(_changes(self._known, image))
 
-    def begin(self, image: Image, copy: Mark, *, anew: bool = False) -> Seal:
+    def begin(self, image: Image, copy: Mark, *, anew: bool = False) -> Seal | None:
         """Read of an image what has to be sealed; when this returns, the image may change.
 
         Args:
             image: the image.
             copy: the plain copy that it is of, and the last seal that was made of that.
             anew: make a new base in any case.
+
+        Returns:
+            None when the image is what is sealed.
 
         Raises:
             OSError: it could not be read, or a new base could not be written.
@@ -125,6 +142,8 @@ class Vault:
         seal = Seal(mark=mark, size_bytes=image.size_bytes)
         if self.can_append and not anew:
             seal.changes = _few(_changes(self._known, image))
+            if not seal.changes and seal.changes is not None and image.size_bytes == self._known.size_bytes:
+                return None
         if seal.changes is None:
             seal.draft = Draft(self.path, self._keys.current, self._context)
             try:
@@ -153,6 +172,7 @@ class Vault:
             for change in seal.changes:
                 self._known.write(*change)
             self._known.resize(seal.size_bytes)
+        self._last = seal.mark.sequence
 
 
 class _All:

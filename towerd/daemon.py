@@ -95,7 +95,8 @@ class Daemon:
         self._clock = clock
         self._spawner = spawner
         self._stores = stores
-        self._problems = list(stores.problems)
+        # One list: what is wrong with the stores may change while towerd runs.
+        self._problems = stores.problems
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Event()
 

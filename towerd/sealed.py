@@ -6,8 +6,9 @@ The one rule: a key that is there and cannot be used ends the start; towerd neve
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
-from sessions.keys import KeyFileError, Keys
+from sessions.keys import KeyFileError, Keys, StoreKey, ring
 from sessions.store import sweep
 from towerd import plain_memory
 from towerd.clock import Clock
@@ -54,12 +55,34 @@ def open_stores(paths: Paths, source: KeySource, *, clock: Clock) -> Stores:
         msg = f"{error}; plain stores must lie on a tmpfs, such as the one on /run"
         raise SealingError(msg) from error
     sweep(paths.plain_dir)
-    log.info("stores are sealed with the key %s", key.name)
     # Only now: 8 MB that a daemon without a key need not have.
     from towerd.supervision.sealing import SealedStores
 
-    stores = SealedStores(paths.sessions_dir, plain_dir=paths.plain_dir, keys=Keys(current=key), clock=clock)
+    keys = _keys(key, paths.sessions_dir)
+    log.info("stores are sealed with the key %s", keys.current.name)
+    stores = SealedStores(
+        paths.sessions_dir, plain_dir=paths.plain_dir, keys=keys, source=source, clock=clock
+    )
     if problem := plain_memory.swap_problem(paths.plain_dir):
         log.warning("%s", problem)
         stores.problems.append(problem)
     return stores
+
+
+def _keys(key: StoreKey, sessions_dir: Path) -> Keys:
+    """Return the keys: the given one and, while stores go from one key to another, both.
+
+    Raises:
+        SealingError: the given one is neither of the two.
+    """
+    from sessions.keyring import KeyRingError
+    from towerd.supervision.sealing import ring_file
+
+    try:
+        under_way = ring_file(sessions_dir).read(ring(key))
+    except (KeyRingError, OSError) as error:
+        raise SealingError(str(error)) from error
+    if under_way is None:
+        return Keys(current=key)
+    old, new = under_way
+    return Keys(current=new, former=(old,))

@@ -31,6 +31,7 @@ WITHOUT_RULE = {
     "towerd.rpc.handlers.events",
     "towerd.rpc.handlers.notify",
     "towerd.rpc.handlers.table",
+    "towerd.rpc.handlers.keys",
     "towerd.rpc.handlers.webhook",
     "towerd.rpc.openrpc",
 }

@@ -44,7 +44,7 @@ def test_protocol_knows_itself_and_the_states(module: str) -> None:
 def test_daemon_knows_the_messages_and_never_the_engine(module: str) -> None:
     light = (
         *("incoming", "messages", "states", "store", "redactor", "library"),
-        *("image", "keys", "sealed_store"),
+        *("image", "keyring", "keys", "seal", "sealed_store"),
     )
     assert foreign(module, "towerd", *(f"sessions.{name}" for name in light)) == set()
 
@@ -80,7 +80,7 @@ DOORS = [
     ),
     (("segno",), {"towerd.qr"}),
     (("platformdirs",), {"towerd.paths"}),
-    (("cryptography",), {"sessions.seal", "sessions.image"}),
+    (("cryptography",), {"sessions.seal", "sessions.image", "sessions.keyring"}),
     (("watchdog",), {"towerd.watch"}),
 ]
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "doctor": "doctor:doctor",
     "notify": "notify:notify",
     "webhook": "webhook:webhook",
+    "key": "key:key",
     "version": "daemon:version",
     "rpc": "daemon:rpc",
     "completion": "completion:completion",

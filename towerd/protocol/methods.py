@@ -21,6 +21,7 @@ from towerd.protocol.daemon_types import (
     StatusResult,
     VersionResult,
 )
+from towerd.protocol.keys import RotateKey, RotateResult
 from towerd.protocol.mail import (
     GroupsResult,
     ListMessages,
@@ -477,6 +478,9 @@ METHODS: dict[str, Method] = {
         result=RetryResult,
         right="admin",
         summary="Try deliveries to a webhook again, at once.",
+    ),
+    "key.rotate": Method(
+        params=RotateKey, result=RotateResult, right="admin", summary="Seal all stores with another key."
     ),
     "rpc.discover": Method(
         params=Nothing,

@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from sessions.image import ImageError
-from sessions.keys import Keys
+from sessions.keyring import KeyRingFile
+from sessions.keys import Keys, StoreKey
 from sessions.sealed_store import SealedStore
 from sessions.states import State
 from sessions.store import StoreLockedError, StoreReport
 from towerd.clock import Clock
+from towerd.key_source import KeySource
 from towerd.supervision.account_state import AccountState
-from towerd.supervision.stores import Shelf, Stores
+from towerd.supervision.rotation import Rotation
+from towerd.supervision.stores import Rotated, Shelf, Stores
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,11 @@ _PAUSES = 4
 _NOTE_SECONDS = 60.0
 _THREADS = 2
 _RESTING = frozenset({State.STOPPED, State.FAILED, State.UNPAIRED})
+
+
+def ring_file(sessions_dir: Path) -> KeyRingFile:
+    """Return where a rotation writes its keys down, in the state directory."""
+    return KeyRingFile(sessions_dir.with_name("keyring"))
 
 
 class SealedShelf(Shelf):
@@ -105,6 +113,24 @@ class SealedShelf(Shelf):
             if await self._try(self.store.put_away):
                 self._note(at_once=True)
 
+    async def sealed_with(self) -> bytes | None:
+        """Return the id of the key that sealed the store; None when nothing is sealed."""
+        return await self._on_thread(self.store.sealed_with)
+
+    async def reseal(self) -> None:
+        """Seal the store with the present key.
+
+        Raises:
+            WrongKeyError: none of the keys sealed it.
+            SealDamagedError: it is not what was sealed last.
+            ImageError: its plain copy cannot be read as one image.
+            OSError: the disk, or the memory, does not let us.
+            StoreLockedError: a process that could not be ended runs on it.
+        """
+        async with self._turn:
+            await self._on_thread(self.store.seal if self._is_lent else self.store.reseal)
+        self._note(at_once=True)
+
     def tend(self) -> None:
         """Do what is due, in the background; what is under way is let go on."""
         is_busy = self._task is not None and not self._task.done()
@@ -165,16 +191,20 @@ class SealedStores(Stores):
         sessions_dir: where the sealed ones lie, in the state directory.
         plain_dir: where plain copies lie, in memory.
         keys: seal and open.
+        source: where a start of towerd finds its key.
         clock: times the pauses.
     """
 
-    def __init__(self, sessions_dir: Path, *, plain_dir: Path, keys: Keys, clock: Clock) -> None:
+    def __init__(
+        self, sessions_dir: Path, *, plain_dir: Path, keys: Keys, source: KeySource, clock: Clock
+    ) -> None:
         super().__init__(sessions_dir)
         self.plain_dir = plain_dir
         self._keys = keys
         self._clock = clock
         self._threads = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="seal")
         self._shelves: list[SealedShelf] = []
+        self._rotation = Rotation(self, keys=keys, file=ring_file(sessions_dir), source=source)
 
     @property
     def key_name(self) -> str:
@@ -211,11 +241,28 @@ class SealedStores(Stores):
 
     async def run(self) -> None:
         """Seal what has changed, and put away what rests."""
+        await self._rotation.resume()
         while True:
             await asyncio.sleep(POLL_SECONDS)
             self._shelves = [one for one in self._shelves if not one.account.is_removed]
             for shelf in self._shelves:
                 shelf.tend()
+
+    async def rotate(self, key: StoreKey | None) -> Rotated:
+        """Seal all stores with another key.
+
+        Args:
+            key: the key; None reads it from where a start of towerd would.
+
+        Raises:
+            TowerError: `wrong-state`, there is no key to be read, or an earlier rotation is not finished.
+            OSError: the disk failed; nothing has changed.
+        """
+        return await self._rotation.run(key)
+
+    def everything(self) -> list[SealedShelf]:
+        """Return the places of all stores that there are."""
+        return [one for one in self._shelves if not one.account.is_removed]
 
     async def close(self) -> None:
         """Put all stores away; what cannot be sealed stays, and is sealed by the next start."""

@@ -7,10 +7,30 @@ not its business.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 
+from sessions.keys import StoreKey
 from sessions.store import Store, StoreReport
+from towerd.protocol.errors import TowerError
 from towerd.supervision.account_state import AccountState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotated:
+    """How a rotation of keys went.
+
+    Attributes:
+        key: id of the key that seals now.
+        sealed: how many stores are sealed with it.
+        failed: by account, why its store still needs another key.
+        is_given: the next start of towerd finds the key.
+    """
+
+    key: str
+    sealed: int
+    failed: dict[str, str]
+    is_given: bool
 
 
 class Shelf:
@@ -72,6 +92,22 @@ class Stores:
     def shelf(self, account: AccountState) -> Shelf:
         """Return the place of an account's store."""
         return Shelf(Store(self.sessions_dir, account.record.id))
+
+    async def rotate(self, key: StoreKey | None) -> Rotated:  # noqa: ARG002 - there is nothing to seal
+        """Seal all stores with another key.
+
+        Args:
+            key: the key; None reads it from where a start of towerd would.
+
+        Raises:
+            TowerError: `wrong-state`, stores are not sealed, or not to be sealed with this key now.
+            OSError: the disk failed; nothing has changed.
+        """
+        raise TowerError(
+            "wrong-state",
+            "stores are not sealed: towerd was given no key",
+            hint="give it one and restart it, see SEALED STORES in towerd(8)",
+        )
 
     async def look(self, account_id: str) -> StoreReport:
         """Say what the store of an account holds that nobody keeps.

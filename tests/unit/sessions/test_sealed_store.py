@@ -569,3 +569,14 @@ def test_plain_copy_of_a_time_before_the_key_was_turned_off_is_dropped(
     report = machine.daemon().classify()
     assert report.identity is not None
     assert report.identity.jid == "491707654321@s.whatsapp.net"
+
+
+def test_store_that_is_only_looked_at_is_not_written(machine: Machine, paired: SealedStore) -> None:
+    paired.put_away()
+    before = machine.sealed.stat()
+    for _ in range(3):
+        store = machine.daemon()
+        assert store.classify().kind is StoreKind.DEVICE
+        store.put_away()
+    assert machine.sealed.stat().st_mtime_ns == before.st_mtime_ns
+    assert machine.sealed.stat().st_size == before.st_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from towerd.rpc.handlers import accounts, audit, daemon, events, importing, messages, notify, webhook
+from towerd.rpc.handlers import accounts, audit, daemon, events, importing, keys, messages, notify, webhook
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
@@ -36,6 +36,7 @@ HANDLERS: dict[str, Handler] = {
     "event.subscribe": events.subscribe,
     "event.unsubscribe": events.unsubscribe,
     "group.list": messages.groups,
+    "key.rotate": keys.rotate,
     "message.list": messages.list_messages,
     "message.outbox": messages.outbox,
     "message.send": messages.send,

@@ -31,6 +31,7 @@ from tests.unit.towerd.supervision.world import (
 from tests.unit.towerd.waiting import run, turns, until
 from towerd.clock import SystemClock
 from towerd.config import Config
+from towerd.key_source import KeySource
 from towerd.supervision.keeper import Keeper
 from towerd.supervision.sealing import SealedStores
 
@@ -60,7 +61,11 @@ class Machine:
 
     def stores(self, key: StoreKey = KEY) -> SealedStores:
         return SealedStores(
-            self.directory / "sessions", plain_dir=self.memory, keys=Keys(current=key), clock=SystemClock()
+            self.directory / "sessions",
+            plain_dir=self.memory,
+            keys=Keys(current=key),
+            source=KeySource(file=None, credentials=None),
+            clock=SystemClock(),
         )
 
     def write(self) -> None:
@@ -188,6 +193,7 @@ def test_change_is_sealed_soon_and_its_number_is_remembered(linked: Machine) -> 
             before = linked.sealed.stat().st_size
             linked.write()
             await until(lambda: linked.sealed.stat().st_size > before, "the seal")
+            await keeper.stop()
             await until(lambda: keeper.account.record.sealed_sequence > 1, "the number")
             await world.ledger.settle()
             kept = world.kept(keeper)
