@@ -150,6 +150,15 @@ class Image:
                 raise OSError(errno.EIO, "the store shrank while it was read")
             yield piece
 
+    def changes(self, known: Fingerprints) -> Iterator[tuple[int, bytes]]:
+        """Yield the blocks that are others than those that are known, with where they lie.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        for number, piece in enumerate(self.pieces()):
+            yield from known.changes(number * PIECE_BYTES, piece)
+
     def require_whole(self) -> None:
         """See that the file alone is the image.
 

@@ -23,7 +23,7 @@ from typing import Any
 from sessions.image import ImageError, PlainFile, settled
 from sessions.keys import Keys
 from sessions.seal import COPY_BYTES, Mark, SealDamagedError, WrongKeyError
-from sessions.spool import SPOOL_NAME
+from sessions.spool import SpooledMessage
 from sessions.store import (
     DATABASE_NAME,
     HOLDER_PATIENCE_SECONDS,
@@ -32,6 +32,7 @@ from sessions.store import (
     StoreKind,
     StoreReport,
     delete,
+    private,
     sync_directory,
 )
 from sessions.vault import Vault
@@ -88,6 +89,15 @@ class SealedStore(Store):
             _write_mark(self.directory, _new_copy(self._vault.sequence))
             self.is_out = True
 
+    def spooled(self) -> list[SpooledMessage]:
+        """Return the messages that a worker has left, now or in a time without a key."""
+        return self._place.spooled() + super().spooled()
+
+    def clear_spool(self) -> None:
+        """Remove the spool."""
+        super().clear_spool()
+        self._place.clear_spool()
+
     def wipe(self) -> None:
         """Remove both, the sealed one first: what a crash then leaves is the newer one."""
         with self._mutex:
@@ -99,6 +109,12 @@ class SealedStore(Store):
         """Put the kept copy back."""
         with self._mutex:
             super().restore()
+
+    def install(self, image: Path) -> None:
+        """Put another store in the place of this one, and seal it."""
+        with self._mutex:
+            super().install(image)
+            self._seal()
 
     def _look(self) -> StoreReport:
         """Take the store out, seal what is new, and say what it holds."""
@@ -167,7 +183,6 @@ class SealedStore(Store):
         if not self.database.exists() and self._vault.path.exists():
             self._unseal()
         self.is_out = self.directory.exists()
-        self._take_old_spool()
 
     def _adopt(self) -> None:
         """Go on with a plain copy that a crash has left, unless the sealed store has gone on without it.
@@ -201,7 +216,7 @@ class SealedStore(Store):
         delete(beside)
         beside.mkdir(mode=0o700)
         try:
-            with open(beside / DATABASE_NAME, "xb", opener=_private) as file:
+            with open(beside / DATABASE_NAME, "xb", opener=private) as file:
                 mark = self._vault.open(PlainFile(file.fileno()))
             _write_mark(beside, _new_copy(mark.sequence))
             delete(self.directory)
@@ -233,17 +248,10 @@ class SealedStore(Store):
             raise SealDamagedError(msg)
         self._place.database.unlink()
         self._place.drop_snapshot()
+        if not self._place.spooled():
+            self._place.clear_spool()
         sync_directory(self._place.directory)
         log.warning("%s: its store is sealed now; the plain one was deleted", self.account_id)
-
-    def _take_old_spool(self) -> None:
-        """Take the messages of a time without a key into memory, where the next look finds them."""
-        left = self._place.directory / SPOOL_NAME
-        if not left.exists() or not self.is_out:
-            return
-        with open(self.directory / SPOOL_NAME, "ab", opener=_private) as spool:
-            spool.write(left.read_bytes())
-        left.unlink()
 
     def _let_go(self) -> None:
         """Know nothing of the store any more; the files stay."""
@@ -334,10 +342,6 @@ class SealedStore(Store):
         except OSError:
             return None
         return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _new_copy(sequence: int) -> Mark:

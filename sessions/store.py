@@ -158,6 +158,24 @@ class Store:
             self._snapshot.rename(self.database)
             sync_directory(self.directory)
 
+    def take_out(self) -> None:
+        """Have the store's file in its place; a plain store is."""
+
+    def install(self, image: Path) -> None:
+        """Put another store in the place of this one; it is on the disk when this returns.
+
+        Args:
+            image: a file in the directory of all stores; it is moved.
+
+        Raises:
+            OSError: it could not be put there; the former store is gone then.
+        """
+        self.renew()
+        with image.open("rb") as file:
+            os.fsync(file.fileno())
+        image.rename(self.database)
+        sync_directory(self.directory)
+
     def drop_snapshot(self) -> None:
         """Delete the kept copy: it holds the keys of a device."""
         self._snapshot.unlink(missing_ok=True)
@@ -259,6 +277,11 @@ def sweep(root: Path) -> None:
     for pattern in (".*.wiped-*", ".*.unsealing"):
         for doomed in root.glob(pattern):
             delete(doomed)
+
+
+def private(path: str, flags: int) -> int:
+    """Open a file for its owner alone; for `open(…, opener=private)`."""
+    return os.open(path, flags, 0o600)
 
 
 def delete(doomed: Path) -> None:

@@ -122,7 +122,7 @@ class Vault:
 
     def holds(self, image: Image) -> bool:
         """Tell whether an image is what is sealed."""
-        return self._known.size_bytes == image.size_bytes and not any(_changes(self._known, image))
+        return self._known.size_bytes == image.size_bytes and not any(image.changes(self._known))
 
     def begin(self, image: Image, copy: Mark, *, anew: bool = False) -> Seal | None:
         """Read of an image what has to be sealed; when this returns, the image may change.
@@ -141,7 +141,7 @@ class Vault:
         mark = Mark(sequence=max(self.sequence, copy.sequence) + 1, copy=copy.copy)
         seal = Seal(mark=mark, size_bytes=image.size_bytes)
         if self.can_append and not anew:
-            seal.changes = _few(_changes(self._known, image))
+            seal.changes = _few(image.changes(self._known))
             if not seal.changes and seal.changes is not None and image.size_bytes == self._known.size_bytes:
                 return None
         if seal.changes is None:
@@ -188,11 +188,6 @@ class _All:
     def resize(self, size_bytes: int) -> None:
         for sink in self._sinks:
             sink.resize(size_bytes)
-
-
-def _changes(known: Fingerprints, image: Image) -> Iterator[tuple[int, bytes]]:
-    for number, piece in enumerate(image.pieces()):
-        yield from known.changes(number * PIECE_BYTES, piece)
 
 
 def _few(changes: Iterator[tuple[int, bytes]]) -> list[tuple[int, bytes]] | None:

@@ -1,4 +1,4 @@
-"""Another key for stores that are in use: nobody loses a connection, and no kill in the middle loses a store."""
+"""Another key for stores in use: nobody loses a connection, and no kill in the middle loses a store."""
 
 from __future__ import annotations
 

@@ -1,82 +1,21 @@
-"""A sealed store is plain in memory only while it is used; no crash, key or disk makes it lose or invent."""
+"""A sealed store is plain in memory only while it is used; no crash and no disk makes it lose or invent."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import os
 import random
 import shutil
-import sqlite3
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from sessions import sealed_file, vault
 from sessions.image import ImageError
-from sessions.keys import Keys, StoreKey
 from sessions.sealed_store import SealedStore
-from sessions.store import DATABASE_NAME, SEALED_NAME, Store, StoreKind, sweep
-from tests.unit.sessions.sealing import KEY, OTHER_KEY
+from sessions.store import DATABASE_NAME, Store, StoreKind, sweep
+from tests.unit.sessions.machine import Machine
 from tests.unit.sessions.stores import ACCOUNT_ID, delete_device, kill_in_transaction, make_store
-
-
-class Machine:
-    """A memory, a disk, and the daemons that come and go on them."""
-
-    def __init__(self, directory: Path) -> None:
-        self.memory = directory / "memory"
-        self.disk = directory / "sessions"
-        self.memory.mkdir(mode=0o700)
-        self.disk.mkdir(mode=0o700)
-        self.sealed = self.disk / ACCOUNT_ID / SEALED_NAME
-        self.plain = self.memory / ACCOUNT_ID / DATABASE_NAME
-        self.old_plain = self.disk / ACCOUNT_ID / DATABASE_NAME
-        self.least = 0
-
-    def daemon(self, key: StoreKey = KEY, *former: StoreKey) -> SealedStore:
-        """Start a daemon: it knows nothing of what an earlier one did but what lies there."""
-        keys = Keys(current=key, former=former)
-        return SealedStore(
-            self.memory, ACCOUNT_ID, sealed_root=self.disk, keys=keys, least=lambda: self.least
-        )
-
-    def lose_power(self) -> None:
-        shutil.rmtree(self.memory)
-        self.memory.mkdir(mode=0o700)
-
-    def write(self, value: str) -> None:
-        """Let a worker commit a transaction."""
-        with contextlib.closing(sqlite3.connect(self.plain)) as connection, connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS words (word TEXT)")
-            connection.execute("INSERT INTO words VALUES (?)", (value,))
-
-    def words(self) -> list[str]:
-        """Return what has been committed, as the plain copy has it."""
-        with contextlib.closing(sqlite3.connect(self.plain)) as connection:
-            return [word for (word,) in connection.execute("SELECT word FROM words ORDER BY rowid")]
-
-
-@pytest.fixture
-def machine() -> Iterator[Machine]:
-    # In memory all of it: nothing here is about a disk, and a writer waits for none.
-    with tempfile.TemporaryDirectory(prefix="tower-", dir="/dev/shm") as name:
-        yield Machine(Path(name))
-
-
-@pytest.fixture
-def paired(machine: Machine) -> SealedStore:
-    """A store whose account has just paired; the worker still runs."""
-    store = machine.daemon()
-    store.renew()
-    make_store(machine.memory)
-    store.seal()
-    return store
-
 
 # --- out and away ----------------------------------------------------------------------------------------
 
@@ -415,160 +354,6 @@ def test_kills_of_a_writer_at_random_moments_under_a_sealing_daemon_lose_no_comm
         # The last one may have been committed and not told.
         assert len(machine.words()) in (committed, committed + 1)
         committed = len(machine.words())
-
-
-# --- keys and tampering ----------------------------------------------------------------------------------
-
-
-def test_another_key_is_named_and_wipes_nothing(machine: Machine, paired: SealedStore) -> None:
-    paired.put_away()
-    before = machine.sealed.read_bytes()
-    store = machine.daemon(OTHER_KEY)
-    report = store.classify()
-    assert report.kind is StoreKind.WRONG_KEY
-    assert KEY.name in report.detail
-    with pytest.raises(OSError, match="cannot be unsealed"):
-        store.take_out()
-    store.put_away()
-    assert machine.sealed.read_bytes() == before
-    assert machine.daemon().classify().kind is StoreKind.DEVICE
-
-
-def test_another_key_leaves_the_plain_copy_of_a_crash_where_it_is(
-    machine: Machine, paired: SealedStore
-) -> None:
-    machine.write("not sealed")
-    store = machine.daemon(OTHER_KEY)
-    assert store.classify().kind is StoreKind.WRONG_KEY
-    store.put_away()
-    store.seal()
-    machine.daemon().take_out()
-    assert machine.words() == ["not sealed"]
-
-
-def test_without_a_key_a_sealed_store_is_no_store_that_was_never_paired(
-    machine: Machine, paired: SealedStore
-) -> None:
-    paired.put_away()
-    report = Store(machine.disk, ACCOUNT_ID).classify()
-    assert (report.kind, report.detail) == (StoreKind.WRONG_KEY, "it is sealed, and towerd was given no key")
-
-
-def test_a_former_key_opens_and_the_present_one_seals(machine: Machine, paired: SealedStore) -> None:
-    paired.put_away()
-    store = machine.daemon(OTHER_KEY, KEY)
-    assert store.classify().kind is StoreKind.DEVICE
-    store.put_away()
-    assert machine.daemon(OTHER_KEY).classify().kind is StoreKind.DEVICE
-    assert machine.daemon(KEY).classify().kind is StoreKind.WRONG_KEY
-
-
-@pytest.mark.parametrize("damage", ["flip", "garbage", "empty", "cut"])
-def test_tampering_is_damage_and_wipes_nothing(machine: Machine, paired: SealedStore, damage: str) -> None:
-    paired.put_away()
-    content = bytearray(machine.sealed.read_bytes())
-    if damage == "flip":
-        content[len(content) // 2] ^= 1
-    elif damage == "garbage":
-        content = bytearray(os.urandom(len(content)))
-    else:
-        del content[0 if damage == "empty" else len(content) // 2 :]
-    machine.sealed.write_bytes(content)
-    assert machine.daemon().classify().kind is StoreKind.DAMAGED
-    assert machine.sealed.read_bytes() == bytes(content)
-    assert list(machine.memory.iterdir()) == []
-
-
-def test_store_of_another_account_in_its_place_is_damage(machine: Machine, paired: SealedStore) -> None:
-    paired.put_away()
-    other = SealedStore(
-        machine.memory, "a-bbbbbbbbbb", sealed_root=machine.disk, keys=Keys(current=KEY), least=lambda: 0
-    )
-    other.ensure()
-    shutil.copy(machine.sealed, machine.disk / "a-bbbbbbbbbb" / SEALED_NAME)
-    assert other.classify().kind is StoreKind.DAMAGED
-
-
-def test_an_older_sealed_store_is_known_by_its_number(machine: Machine, paired: SealedStore) -> None:
-    old = machine.sealed.read_bytes()
-    machine.write("one")
-    paired.seal()
-    machine.least = paired.sequence
-    paired.put_away()
-    machine.sealed.write_bytes(old)
-    report = machine.daemon().classify()
-    assert report.kind is StoreKind.DAMAGED
-    assert f"in the place of seal {machine.least}" in report.detail
-
-
-def test_a_damaged_or_older_sealed_store_is_healed_by_the_plain_copy_of_a_crash(
-    machine: Machine, paired: SealedStore
-) -> None:
-    old = machine.sealed.read_bytes()
-    for content in (b"garbage", old):
-        machine.write("one")
-        paired.seal()
-        paired.seal()
-        machine.least = paired.sequence
-        machine.sealed.write_bytes(content)
-        paired = machine.daemon()
-        assert paired.classify().kind is StoreKind.DEVICE
-        machine.lose_power()
-        paired = machine.daemon()
-        assert paired.classify().kind is StoreKind.DEVICE
-    assert machine.words() == ["one", "one"]
-
-
-# --- from plain to sealed --------------------------------------------------------------------------------
-
-
-def test_first_start_with_a_key_seals_the_plain_store_and_deletes_it(machine: Machine) -> None:
-    make_store(machine.disk, padding_pages=40)
-    kill_in_transaction(machine.old_plain)
-    assert machine.daemon().classify().kind is StoreKind.DEVICE
-    left = {path.name for path in machine.disk.rglob("*")}
-    assert left == {ACCOUNT_ID, SEALED_NAME, f"{ACCOUNT_ID}.lock"}
-    machine.lose_power()
-    assert machine.daemon().classify().kind is StoreKind.DEVICE
-
-
-def test_crash_before_the_plain_store_was_deleted_is_finished(machine: Machine) -> None:
-    make_store(machine.disk)
-    before = machine.old_plain.read_bytes()
-    machine.daemon().take_out()
-    machine.lose_power()
-    machine.old_plain.write_bytes(before)
-    assert machine.daemon().classify().kind is StoreKind.DEVICE
-    assert not machine.old_plain.exists()
-
-
-def test_another_plain_store_beside_the_sealed_one_is_damage_and_both_stay(
-    machine: Machine, paired: SealedStore
-) -> None:
-    paired.put_away()
-    make_store(machine.disk, jid="491707654321:1@s.whatsapp.net")
-    report = machine.daemon().classify()
-    assert report.kind is StoreKind.DAMAGED
-    assert str(machine.old_plain) in report.detail
-    assert machine.old_plain.exists()
-    assert machine.sealed.exists()
-
-
-def test_plain_store_that_cannot_be_read_stays(machine: Machine) -> None:
-    path = make_store(machine.disk)
-    path.write_bytes(b"garbage" * 1000)
-    assert machine.daemon().classify().kind is StoreKind.DAMAGED
-    assert path.exists()
-
-
-def test_plain_copy_of_a_time_before_the_key_was_turned_off_is_dropped(
-    machine: Machine, paired: SealedStore
-) -> None:
-    machine.sealed.unlink()
-    make_store(machine.disk, jid="491707654321:1@s.whatsapp.net")
-    report = machine.daemon().classify()
-    assert report.identity is not None
-    assert report.identity.jid == "491707654321@s.whatsapp.net"
 
 
 def test_store_that_is_only_looked_at_is_not_written(machine: Machine, paired: SealedStore) -> None:
