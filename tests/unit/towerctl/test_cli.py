@@ -27,7 +27,7 @@ from towerd.protocol.errors import ERRORS, Field, TowerError
 CONTRACT = (
     "list show add import rename primary remove qr pair unpair logout "
     "wait start stop restart watch events audit send outbox messages groups status health "
-    "metrics release config reload doctor notify webhook version rpc completion"
+    "metrics release config reload key doctor notify webhook version rpc completion"
 )
 
 
