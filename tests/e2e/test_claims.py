@@ -73,7 +73,7 @@ def test_a_duplicate_survives_a_kill_of_its_worker_and_of_the_daemon(
     simulator.hold_success(on=False)
     wait_for_reason(tower, "second", "duplicate-phone")
     tower.wait_for_state("first", "connected")
-    assert len(simulator.devices(PHONE)) == 1
+    assert len(simulator.devices(PHONE)) == 1, tower.log()
 
 
 def test_a_removal_logs_a_duplicate_out_that_nobody_had_heard_of(tower: Tower, simulator: Simulator) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.whatsapp.simulator import Simulator
 
 PHONE = "491701234567"
+CONTACT = "491605550100"
 
 
 @pytest.fixture
@@ -141,8 +142,12 @@ def test_a_sealed_store_that_was_tampered_with_is_damaged(
     old = tower.sealed(account).read_bytes()
     tower.ctl("start", "sales")
     tower.wait_for_state("sales", "connected")
+    # The ratchet moves with the message: a session that only logs in may leave the store as it was.
+    simulator.deliver(PHONE, CONTACT, "hello")
+    wait_for(lambda: tower.account("sales")["received_today"] == 1, what="the message is here")
     tower.terminate()
     path = tower.sealed(account)
+    assert path.read_bytes() != old
     content = bytearray(path.read_bytes())
     match damage:
         case "flip":

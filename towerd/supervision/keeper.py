@@ -115,8 +115,8 @@ class Keeper:
             return
         elif self.account.record.desired == "stopped":
             self._life.rest()
-        elif finding is Finding.REFUSED_DEVICE:
-            self.account.restore(State.UNPAIRED, self.account.record.reason)
+        elif self._life.eviction is not None:
+            self.account.restore(State.AUTHENTICATED, self._life.eviction.reason)
             await self._life.evict()
         elif finding is Finding.DEVICE_GONE:
             await self._reports.after_device_gone()

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable
 
 from sessions.messages import Hold, Identity, Reports
-from sessions.states import ATTEMPT_STATES, LINKED_STATES, State, Trigger
+from sessions.states import LINKED_STATES, State, Trigger
 from sessions.store import StoreKind, StoreLockedError
 from towerd.accounts.records import AccountRecord
 from towerd.config import Config
@@ -336,9 +336,12 @@ class Lifecycle(Aftermaths):
         refusal = self.eviction
         if refusal is None:
             return
-        if self.account.state not in ATTEMPT_STATES:
-            self.account.move(Trigger.PAIR, refusal.reason)
-        self.account.move(Trigger.SCANNED, refusal.reason, detail=refusal.detail)
+        if self.account.state is State.AUTHENTICATED:
+            self.account.note(reason=refusal.reason, detail=refusal.detail)
+        else:
+            if self.account.state is not State.PAIRING:
+                self.account.move(Trigger.PAIR, refusal.reason)
+            self.account.move(Trigger.SCANNED, refusal.reason, detail=refusal.detail)
         self.close_attempt()
         self.timers.stop("pairing")
         if not self.timers.is_running("authenticated"):
