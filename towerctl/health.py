@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
-from towerctl.output import Block, Cell, Line, Note, Table
+from towerctl.output import HEALTH_STYLES, Block, Cell, Line, Note, Table
 from towerctl.views import NONE
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ OK, WARNING, CRITICAL, UNKNOWN = range(4)
 
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 _STATUS = {"healthy": OK, "inactive": OK, "warning": WARNING, "critical": CRITICAL}
-_STYLES = {"healthy": "green", "warning": "yellow", "critical": "bold red", "inactive": "dim"}
 _LEVELS = ("healthy", "warning", "critical", "inactive")
 
 
@@ -50,7 +49,7 @@ def table(health: Health) -> list[Block]:
     rows = [
         [
             Cell(account["name"], "bold"),
-            Cell(account["health"], _STYLES.get(account["health"], "")),
+            Cell(account["health"], HEALTH_STYLES.get(account["health"], "")),
             Cell(", ".join(account["health_reasons"]) or NONE),
             Cell(account["state"]),
             Cell(f"{account['sent_today']}/{account['daily_limit']}"),

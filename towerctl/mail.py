@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from towerctl import results
+    from towerctl import mail_results as results
     from towerctl.client import Client
 
 _GRACE_SECONDS = 10.0

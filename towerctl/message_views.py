@@ -12,7 +12,7 @@ from towerctl.views import NONE
 from towerd.protocol.characters import printable
 
 if TYPE_CHECKING:
-    from towerctl import results
+    from towerctl import mail_results as results
 
 _NOBODY = "?"
 _COLOURS = {"sent": "green", "failed": "red"}

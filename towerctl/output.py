@@ -43,6 +43,10 @@ STATE_STYLES = {
 }
 
 
+HEALTH_STYLES = {"critical": "bold red", "warning": "yellow", "healthy": "green", "inactive": "dim"}
+"""The worst first."""
+
+
 class Cell:
     """Text with a style that a terminal shows."""
 

@@ -154,58 +154,6 @@ class Audit(TypedDict):
     detail: str | None
 
 
-class Message(TypedDict):
-    """A message or reaction that came in."""
-
-    id: int
-    message_id: str
-    time: str
-    received_at: str
-    chat: str
-    is_group: bool
-    from_me: bool
-    sender: str | None
-    sender_lid: str | None
-    push_name: str | None
-    kind: str
-    text: str | None
-    quoted_id: str | None
-    target_id: str | None
-
-
-class Outgoing(TypedDict):
-    """A text to be sent."""
-
-    id: int
-    key: str | None
-    to: str
-    chat: str | None
-    text: str
-    state: str
-    reason: str | None
-    attempts: int
-    created_at: str
-    settled_at: str | None
-    message_id: str | None
-
-
-class Participant(TypedDict):
-    """Somebody in a group."""
-
-    jid: str | None
-    lid: str | None
-    admin: bool
-
-
-class Group(TypedDict):
-    """A group that an account is in."""
-
-    jid: str
-    name: str
-    participants: list[Participant]
-    synced_at: str
-
-
 class ApiVersion(TypedDict):
     """Version of the RPC contract."""
 
@@ -270,6 +218,21 @@ class StoresStatus(TypedDict):
     trouble: str | None
 
 
+class MessagesToday(TypedDict):
+    """Messages of the present day, and texts that wait to be sent."""
+
+    sent: int
+    received: int
+    waiting: int
+
+
+class Memory(TypedDict):
+    """Resident memory, that of the workers in sum."""
+
+    daemon_bytes: int | None
+    workers_bytes: int
+
+
 class StatusResult(TypedDict):
     """The daemon at a glance."""
 
@@ -279,8 +242,11 @@ class StatusResult(TypedDict):
     uptime_seconds: float
     state_dir: str
     accounts: dict[str, int]
+    health: dict[str, int]
+    messages: MessagesToday
     starting: Starting
     workers: list[WorkerSummary]
+    memory: Memory
     registry: str
     stores: StoresStatus
     fleet: FleetStatus
@@ -444,34 +410,6 @@ class SubscribeResult(TypedDict):
     """The subscription's id."""
 
     subscription: str
-
-
-class MessagesResult(TypedDict):
-    """Messages of one account, oldest first."""
-
-    account: Account
-    messages: list[Message]
-
-
-class SendResult(TypedDict):
-    """A text that was accepted, as it stands now."""
-
-    account: Account
-    message: Outgoing
-
-
-class OutboxResult(TypedDict):
-    """Texts of one account, oldest first."""
-
-    account: Account
-    messages: list[Outgoing]
-
-
-class GroupsResult(TypedDict):
-    """Groups of one account, by name."""
-
-    account: Account
-    groups: list[Group]
 
 
 class EventsResult(TypedDict):

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from towerctl.config_views import standing
 from towerctl.output import STATE_STYLES, Block, Cell, Fields, Line, Note, Table
 from towerctl.text import age, duration, now, seconds_until, size
 
@@ -349,56 +348,6 @@ def fleet_words(fleet: results.FleetStatus) -> str:
 def starting_words(starting: results.Starting) -> str | None:
     """Return how far the start is; None when it is over."""
     return f"{starting['done']}/{starting['total']} up" if starting["done"] < starting["total"] else None
-
-
-def stores_words(stores: results.StoresStatus) -> tuple[str, str]:
-    """Return how stores lie on the disk, and the style of that."""
-    if stores["trouble"]:
-        return f"cannot be sealed: {stores['trouble']}", "bold red"
-    return (f"sealed, key {stores['key']}", "") if stores["sealed"] else ("not sealed", "")
-
-
-def daemon_page(answer: results.StatusResult) -> list[Block]:
-    """`status`: the daemon at a glance."""
-    counts = {state: count for state, count in answer["accounts"].items() if count}
-    accounts = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"
-    rows = [
-        ("towerd", Cell(f"{answer['version']}, pid {answer['pid']}")),
-        ("up", Cell(f"{duration(answer['uptime_seconds'])}, since {answer['started_at']}")),
-        ("accounts", Cell(f"{sum(counts.values())}: {accounts}" if counts else accounts)),
-        ("state directory", Cell(answer["state_dir"])),
-        ("registry", Cell(answer["registry"])),
-    ]
-    # A daemon of an earlier version says nothing of its stores, nor of its files.
-    if stores := answer.get("stores"):
-        rows.append(("stores", Cell(*stores_words(stores))))
-    if answer["fleet"]["state"] != "closed":
-        rows.append(("fleet", Cell(fleet_words(answer["fleet"]), "yellow")))
-    if config := answer.get("config"):
-        rows += [("configuration", Cell(words, style)) for words, style in standing(config)]
-    if progress := starting_words(answer["starting"]):
-        rows.append(("starting", Cell(progress, "cyan")))
-    rows += [("problem", Cell(problem, "bold red")) for problem in answer["problems"]]
-    blocks: list[Block] = [Fields(rows)]
-    if answer["workers"]:
-        blocks += [Line(""), _workers_table(answer["workers"])]
-    if answer["fleet"]["state"] != "closed":
-        blocks.append(Note("hint: to let them go on now: towerctl release"))
-    return blocks
-
-
-def _workers_table(workers: Sequence[results.WorkerSummary]) -> Table:
-    rows = [
-        [
-            Cell(worker["account"]),
-            Cell(worker["state"]),
-            Cell(str(worker["pid"] or NONE)),
-            Cell(str(worker["restarts"])),
-            Cell(size(worker["memory_bytes"]) if worker["memory_bytes"] else NONE),
-        ]
-        for worker in workers
-    ]
-    return Table(["ACCOUNT", "WORKER", "PID", "RESTARTS", "MEMORY"], rows, shrinkable=["ACCOUNT"])
 
 
 def versions(client: str, api: str, answer: results.VersionResult | None) -> list[Block]:

@@ -1,4 +1,4 @@
-"""How much of its memory a long-lived daemon gives back.
+"""Memory: how much a process has, and how much a long-lived daemon gives back.
 
 The one rule: it is a matter of figures only; where the C library does not offer it nothing else changes.
 """
@@ -6,8 +6,19 @@ The one rule: it is a matter of figures only; where the C library does not offer
 from __future__ import annotations
 
 import ctypes
+import os
+from pathlib import Path
 
 _M_ARENA_MAX = -8  # malloc.h
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Return the resident memory of a process (proc(5) statm), None when it is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def share_one_arena() -> bool:

@@ -131,6 +131,15 @@ def test_a_text_is_really_decrypted_at_the_other_end(tower: Tower, simulator: Si
     (sent,) = tower.rpc("message.outbox", account="sales")["messages"]
     assert (sent["state"], sent["message_id"]) == ("sent", read["id"])
     assert tower.account("sales")["sent_today"] == 1
+    simulator.deliver(PHONE, GRACE, "hello, sales")
+    wait_for_texts(tower, "hello, sales")
+    status = json.loads(tower.ctl("status", "--json"))
+    assert (status["accounts"], status["health"]) == ({"connected": 1}, {"healthy": 1})
+    assert status["messages"] == {"sent": 1, "received": 1, "waiting": 0}
+    (worker,) = status["workers"]
+    assert status["memory"]["workers_bytes"] == worker["memory_bytes"] > 0
+    assert status["memory"]["daemon_bytes"] > 0
+    assert "1 sent, 1 received" in tower.ctl("status")
     assert "hello" not in tower.log()
 
 

@@ -14,6 +14,7 @@ from towerctl.app import App
 from towerctl.exits import Failure
 from towerctl.options import command, offers
 from towerctl.output import Raw, Result, dump_json, is_terminal
+from towerctl.status import page
 from towerd.protocol.version import API_MAJOR, API_MINOR
 
 _VERSION_TIMEOUT_SECONDS = 5.0
@@ -23,7 +24,7 @@ _VERSION_TIMEOUT_SECONDS = 5.0
 @click.pass_obj
 def status(app: App) -> Result:
     """Show the daemon at a glance."""
-    return Result(app.connect().daemon_status(), views.daemon_page)
+    return Result(app.connect().daemon_status(), page)
 
 
 @command("release", examples=["towerctl release"])

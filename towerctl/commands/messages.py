@@ -15,7 +15,7 @@ from towerctl.options import FOLLOW_TIMEOUT_HELP, account_argument, command, sin
 from towerctl.output import Result, Stream
 
 if TYPE_CHECKING:
-    from towerctl import results
+    from towerctl import mail_results, results
 
 _NEWS = ("message.received", "reaction.received")
 _PAGE = 1000
@@ -72,7 +72,7 @@ def groups(app: App, *, account: str | None) -> Result:
 
 def _follow(
     app: App, client: Client, account: str | None, since: int | str | None, chat: str | None
-) -> Generator[results.Message]:
+) -> Generator[mail_results.Message]:
     """Yield messages for ever; those that events tell of are fetched, for events do not say the text."""
     from towerctl.following import Following
     from towerctl.steady import Steady
@@ -94,7 +94,7 @@ def _follow(
             last = page[-1]["id"]
 
 
-def _behind(account: str, chat: str | None, last: int, client: Client) -> list[results.Message]:
+def _behind(account: str, chat: str | None, last: int, client: Client) -> list[mail_results.Message]:
     return mail.list_messages(client, account, chat=chat, since=last, limit=_PAGE)["messages"]
 
 

@@ -14,7 +14,7 @@ from towerctl.options import account_argument, command
 from towerctl.output import Result
 
 if TYPE_CHECKING:
-    from towerctl import results
+    from towerctl import mail_results as results
 
 DEFAULT_WAIT_SECONDS = 120.0
 _MAX_BYTES = 4 * 65536

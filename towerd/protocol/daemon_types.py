@@ -81,6 +81,21 @@ class StoresStatus(Wire, frozen=True, kw_only=True):
     trouble: str | None
 
 
+class MessagesToday(Wire, frozen=True, kw_only=True):
+    """Messages of the present day, and texts that wait to be sent, of whatever day."""
+
+    sent: int
+    received: int
+    waiting: int
+
+
+class Memory(Wire, frozen=True, kw_only=True):
+    """Resident memory, that of the workers in sum; null where the system does not tell."""
+
+    daemon_bytes: int | None
+    workers_bytes: int
+
+
 class StatusResult(Wire, frozen=True, kw_only=True):
     """The daemon at a glance."""
 
@@ -90,8 +105,11 @@ class StatusResult(Wire, frozen=True, kw_only=True):
     uptime_seconds: float
     state_dir: str
     accounts: dict[str, int]
+    health: dict[str, int]
+    messages: MessagesToday
     starting: Starting
     workers: list[WorkerSummary]
+    memory: Memory
     registry: str
     stores: StoresStatus
     fleet: FleetStatus

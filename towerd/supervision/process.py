@@ -13,13 +13,13 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import msgspec
 
 from sessions import messages
 from sessions.messages import Begin, OrderEnvelope, Orders, Quit, ReportEnvelope
 from sessions.redactor import redact
+from towerd.memory import resident_bytes
 from towerd.supervision.process_states import ProcessState, ProcessTrigger, next_process_state
 from towerd.supervision.spawn import Spawned
 
@@ -153,12 +153,8 @@ class WorkerProcess:
                 signal.pidfd_send_signal(self._spawned.pidfd, signal.SIGKILL)
 
     def memory_bytes(self) -> int | None:
-        """Return the resident memory (proc(5) statm), None when the process is gone."""
-        try:
-            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        except (OSError, IndexError, ValueError):
-            return None
-        return pages * os.sysconf("SC_PAGE_SIZE")
+        """Return the resident memory, None when the process is gone."""
+        return resident_bytes(self.pid)
 
     def _move(self, trigger: ProcessTrigger) -> None:
         self.state = next_process_state(self.state, trigger)

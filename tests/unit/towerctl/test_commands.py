@@ -429,9 +429,10 @@ def test_status_says_when_the_files_say_something_else(
     assert "configuration" not in tower("status").out
 
 
-def test_status_of_a_daemon_that_knows_nothing_of_files_is_shown(tower: Tower, daemon: FakeDaemon) -> None:
+def test_status_of_a_daemon_of_an_earlier_version_is_shown(tower: Tower, daemon: FakeDaemon) -> None:
     answer = status_answer()
-    del answer["config"]
+    for key in ("config", "stores", "health", "messages", "memory"):
+        del answer[key]
     daemon.prepare("daemon.status", answer)
     assert tower("status").status == 0
 
@@ -444,6 +445,8 @@ def status_answer(**changes: Any) -> dict[str, Any]:
         "uptime_seconds": 7300.5,
         "state_dir": "/var/lib/tower",
         "accounts": {"connected": 2, "failed": 1, "pairing": 0},
+        "health": {"healthy": 1, "critical": 1, "splendid": 1, "warning": 0},
+        "messages": {"sent": 3, "received": 70, "waiting": 4},
         "starting": {"done": 3, "total": 3},
         "workers": [{"account": "shop", "pid": 1, "state": "running", "restarts": 0, "memory_bytes": None}],
         "registry": "ok",
@@ -451,6 +454,7 @@ def status_answer(**changes: Any) -> dict[str, Any]:
         "fleet": {"state": "closed", "cause": None, "canary": None, "held": 0, "since": None},
         "config": config_status(),
         "problems": [],
+        "memory": {"daemon_bytes": 45_000_000, "workers_bytes": 90_500_000},
     } | changes
 
 
@@ -458,6 +462,10 @@ def test_status_at_a_glance(tower: Tower, daemon: FakeDaemon) -> None:
     daemon.prepare("daemon.status", status_answer())
     out = tower("status").out
     assert "3: 2 connected, 1 failed" in out
+    assert "1 critical, 1 healthy, 1 splendid" in out
+    assert "3 sent, 70 received" in out
+    assert "4 waiting to be sent" in out
+    assert "45.0 MB, and 90.5 MB of workers" in out
     assert "2h, since" in out
     assert "RESTARTS" in out
     assert "starting" not in out

@@ -10,11 +10,13 @@ from sessions.library import library_version, whatsapp_version
 from towerd import __version__
 from towerd.clock import rfc3339, rfc3339_or_none
 from towerd.config import NEEDS_RESTART
+from towerd.memory import resident_bytes
 from towerd.protocol import daemon_types as wire
 from towerd.protocol import methods as m
 from towerd.protocol.version import API_MAJOR, API_MINOR
 from towerd.rpc import openrpc
 from towerd.rpc.call import Call
+from towerd.supervision.health import health
 from towerd.supervision.keeper import Keeper
 
 
@@ -37,6 +39,7 @@ async def status(call: Call, _params: m.Nothing) -> wire.StatusResult:
     trouble = services.ledger.trouble
     taken_up = services.supervisor.is_taken_up
     starting = [taken_up[one.account.record.id] for one in seen if one.account.record.id in taken_up]
+    workers = _workers(call, seen)
     return wire.StatusResult(
         version=__version__,
         pid=os.getpid(),
@@ -44,8 +47,18 @@ async def status(call: Call, _params: m.Nothing) -> wire.StatusResult:
         uptime_seconds=round(services.clock.now() - services.started_at, 3),
         state_dir=str(services.state_dir),
         accounts=dict(Counter(one.account.state.value for one in seen)),
+        health=dict(Counter(health(one.condition)[0] for one in seen)),
+        messages=wire.MessagesToday(
+            sent=sum(one.tally.sent for one in seen),
+            received=sum(one.tally.received for one in seen),
+            waiting=sum(one.waiting for one in seen),
+        ),
         starting=wire.Starting(done=sum(starting), total=len(starting)),
-        workers=_workers(call, seen),
+        workers=workers,
+        memory=wire.Memory(
+            daemon_bytes=resident_bytes(os.getpid()),
+            workers_bytes=sum(one.memory_bytes or 0 for one in workers),
+        ),
         fleet=_fleet(call, seen),
         registry=f"cannot be written: {trouble}" if trouble else "ok",
         stores=_stores(call),
