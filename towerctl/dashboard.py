@@ -140,7 +140,7 @@ def _header(glance: Glance, since_seconds: float, trouble: str | None) -> list[L
     if progress := starting_words(status["starting"]):
         head.append(Line(f"starting: {progress}", "cyan"))
     if status["fleet"]["state"] != "closed":
-        head.append(Line(f"{fleet_words(status['fleet'])} (towerctl release)", "yellow"))
+        head.append(Line(f"{fleet_words(status['fleet'])} (admins: towerctl release)", "yellow"))
     head += [Line(f"problem: {problem}", "bold red") for problem in status["problems"][:_MAX_PROBLEMS]]
     return head
 

@@ -149,7 +149,7 @@ def _check_ownership(path: str) -> None:
     except OSError:
         return  # connect() says it better
     if owner != os.geteuid():
-        raise Absent(path, f"belongs to user {_user_name(owner)}, not to you")
+        raise Absent(path, f"belongs to user {user_name(owner)}, not to you")
 
 
 def _connect(path: str, timeout_seconds: float | None) -> socket.socket:
@@ -225,11 +225,22 @@ def _access_command(path: str) -> str:
         status = os.stat(path)
     except OSError:
         status = None
-    if path == SYSTEM_SOCKET or (status and _group_name(status.st_gid) == SYSTEM_GROUP):
+    if path == SYSTEM_SOCKET and _is_member():
+        return f"you are in group {SYSTEM_GROUP}, so it is the socket; see: sudo towerctl doctor"
+    if path == SYSTEM_SOCKET or (status and group_name(status.st_gid) == SYSTEM_GROUP):
         return f"join group {SYSTEM_GROUP}: sudo usermod -aG {SYSTEM_GROUP} $USER, then log in again"
     if status is None:
         return f"see who may: ls -ld {os.path.dirname(path) or '.'}"
-    return f"it belongs to user {_user_name(status.st_uid)}; run towerctl as that user"
+    return f"it belongs to user {user_name(status.st_uid)}; run towerctl as that user"
+
+
+def _is_member() -> bool:
+    import grp
+
+    try:
+        return grp.getgrnam(SYSTEM_GROUP).gr_gid in {os.getegid(), *os.getgroups()}
+    except KeyError:
+        return False
 
 
 def _is_socket(path: str) -> bool:
@@ -239,7 +250,8 @@ def _is_socket(path: str) -> bool:
         return False
 
 
-def _user_name(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """Return how a user is called, the number where nobody is."""
     import pwd
 
     try:
@@ -248,7 +260,8 @@ def _user_name(uid: int) -> str:
         return str(uid)
 
 
-def _group_name(gid: int) -> str:
+def group_name(gid: int) -> str:
+    """Return how a group is called, the number where none is."""
     import grp
 
     try:

@@ -43,7 +43,7 @@ def page(answer: results.StatusResult) -> list[Block]:
     if answer["workers"]:
         blocks += [Line(""), _workers_table(answer["workers"])]
     if answer["fleet"]["state"] != "closed":
-        blocks.append(Note("hint: to let them go on now: towerctl release"))
+        blocks.append(Note("hint: an admin can let them go on now: towerctl release"))
     return blocks
 
 

@@ -19,10 +19,12 @@ class Reason:
         action: one sentence that a human can follow; `{name}` is the account's name, `{file}` its drop-in
             file. None: nothing to do.
         strength: a reason of `unpaired` gives way only to one at least as strong.
+        is_for_admins: the command that it names is refused to everybody else.
     """
 
     action: str | None
     strength: int = 0
+    is_for_admins: bool = False
 
 
 LASTING = 3
@@ -77,8 +79,9 @@ REASONS: dict[str, Reason] = {
         action="WhatsApp gave no pairing code for this number; check it, or pair by QR. towerd tries again"
     ),
     "fleet-held": Reason(
-        action="many accounts were refused at once, so one tries and the others wait; "
-        "to let them all go on run: towerctl release"
+        action="many accounts were refused at once, so one tries and the others wait; nothing to do, "
+        "or an admin can let them all go on: towerctl release",
+        is_for_admins=True,
     ),
     "server-silent": Reason(action=_WAITS),
     "dns": Reason(action="WhatsApp's name cannot be resolved; check DNS. towerd tries again by itself"),
@@ -159,6 +162,11 @@ def action_for(reason: str | None, name: str, *, file: str | None = None) -> str
     if row is None and reason.startswith("connect-failure-"):
         row = _CONNECT_FAILURE
     return row.action.format(name=name, file=file) if row is not None and row.action else None
+
+
+def needs_admin(reason: str | None) -> bool:
+    """Tell whether only an admin can do what helps."""
+    return reason in REASONS and REASONS[reason].is_for_admins
 
 
 def action_while_pairing(reason: str | None, name: str, *, phone: str | None) -> str | None:

@@ -47,9 +47,9 @@ class Examination:
 
     def carry_out(self) -> Mapping[str, Any]:
         """Return what --json prints: the findings, the worst level, and whether they are all there are."""
-        client = self._connect()
-        seen = self._ask(client) if client is not None else None
         shown = machine.shown_units()
+        client = self._connect(shown)
+        seen = self._ask(client) if client is not None else None
         by_hand, forbidden = self._is_by_hand, self._is_forbidden
         self._findings += machine.group(is_by_hand=by_hand, is_forbidden=forbidden)
         self._findings += machine.units(shown, is_by_hand=by_hand)
@@ -60,24 +60,24 @@ class Examination:
             self._findings += seen["findings"]
         return {"findings": self._findings, "level": worst(self._findings), "complete": is_complete}
 
-    def _connect(self) -> Client | None:
+    def _connect(self, shown: machine.Units | str) -> Client | None:
         try:
             client = self._app.connect(default_timeout_seconds=TIMEOUT_SECONDS)
         except Unreachable as failure:
             for absent in failure.tried:
                 self._is_by_hand = absent.path != sockets.SYSTEM_SOCKET
                 self._is_forbidden = absent.is_forbidden
-            self._note("socket", "failure", failure.message, self._start_command(failure))
+            self._note("socket", "failure", failure.message, self._start_command(failure, shown))
             return None
         self._is_by_hand = client.path != sockets.SYSTEM_SOCKET
         self._note("socket", "ok", f"{client.path} answers")
         return client
 
-    def _start_command(self, failure: Unreachable) -> str:
+    def _start_command(self, failure: Unreachable, shown: machine.Units | str) -> str:
         if self._is_forbidden:
             return "sudo towerctl doctor"
         if not self._is_by_hand:
-            return f"systemctl start {' '.join(machine.UNITS)}"
+            return machine.start_command(shown)
         return f"towerd --socket {failure.tried[-1].path}"
 
     def _ask(self, client: Client) -> Any:
@@ -92,9 +92,18 @@ class Examination:
             self._compare(running["version"], running["api"]["major"])
             seen = client.daemon_doctor()
         except Failure as failure:
-            command = _JOURNAL if not self._is_by_hand else f"towerctl --socket {client.path} version"
+            command = (
+                machine.as_root(_JOURNAL)
+                if not self._is_by_hand
+                else f"towerctl --socket {client.path} version"
+            )
             if failure.slug == "method-not-found":
-                self._note("daemon", "warning", "it is too old to look at itself", "systemctl restart towerd")
+                self._note(
+                    "daemon",
+                    "warning",
+                    "it is too old to look at itself",
+                    machine.as_root("systemctl restart towerd"),
+                )
             else:
                 self._note("daemon", "failure", failure.message, command)
             return None
@@ -108,10 +117,10 @@ class Examination:
         own = client_version()
         if their_major != API_MAJOR:
             words = f"towerd {theirs} speaks API {their_major}, towerctl {own} API {API_MAJOR}"
-            self._note("version", "failure", words, "systemctl restart towerd")
+            self._note("version", "failure", words, machine.as_root("systemctl restart towerd"))
         elif theirs != own:
             words = f"towerd {theirs} runs, towerctl is {own}"
-            self._note("version", "warning", words, "systemctl restart towerd")
+            self._note("version", "warning", words, machine.as_root("systemctl restart towerd"))
         else:
             self._note("version", "ok", f"both are {own}")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from sessions.states import State
 from towerd.doctor.findings import Finding, counted, failure, ok, skipped, warning
 from towerd.doctor.patient import AccountSight, Patient
-from towerd.reasons import action_for, action_while_pairing
+from towerd.reasons import action_for, action_while_pairing, needs_admin
 from towerd.supervision.names import international
 
 _QR_SECONDS = 20.0
@@ -33,7 +33,7 @@ def _account(patient: Patient, account: AccountSight) -> Finding:
     seen = _ago(patient.now, record.last_seen_at)
     reason = f" ({record.reason})" if record.reason else ""
     line = f"{account.address}: {record.state.value}{reason}, last sign of life {seen}"
-    command = _command(account)
+    command = _command(account, is_admin=patient.is_admin)
     if record.state is State.STOPPED:
         return ok(f"{account.address}: stopped by an operator", account=account.address)
     if account.trouble is not None:
@@ -47,9 +47,11 @@ def _account(patient: Patient, account: AccountSight) -> Finding:
     return ok(line, account=account.address)
 
 
-def _command(account: AccountSight) -> str:
-    """Return the command out of what a human can do, or the one that shows more."""
+def _command(account: AccountSight, *, is_admin: bool) -> str:
+    """Return the command out of what this human can do, or the one that shows more."""
     record = account.record
+    if needs_admin(record.reason) and not is_admin:
+        return f"towerctl show {account.address}"
     if record.state is State.PAIRING:
         phone = international(record.pairing_phone)
         action = action_while_pairing(record.reason, account.address, phone=phone)

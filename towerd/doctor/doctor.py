@@ -72,10 +72,12 @@ class Doctor:
             address: how the caller names an account.
             is_admin: the caller may know of the daemon itself.
         """
-        patient = self._take_down(keepers, address)
+        patient = self._take_down(keepers, address, is_admin=is_admin)
         return await self._rounds.examine(patient, is_about_accounts=not is_admin)
 
-    def _take_down(self, keepers: Sequence[Keeper], address: Callable[[AccountRecord], str]) -> Patient:
+    def _take_down(
+        self, keepers: Sequence[Keeper], address: Callable[[AccountRecord], str], *, is_admin: bool
+    ) -> Patient:
         config = self._settings.current
         return Patient(
             clock=self._clock,
@@ -105,6 +107,7 @@ class Doctor:
             memory_max_mb=config.workers.memory_max_mb,
             # A connection that is quiet makes a round trip, which may take its time as well.
             alive_seconds=config.truth.quiet_seconds + config.truth.probe_seconds,
+            is_admin=is_admin,
         )
 
     def _sight(self, keeper: Keeper, address: str) -> AccountSight:

@@ -81,6 +81,7 @@ class Patient:
         fleet_cause: why accounts are held back.
         problems: what the start had to repair, and what does not work as it should.
         target: where WhatsApp is.
+        is_admin: so is who asks.
     """
 
     clock: Clock
@@ -102,3 +103,4 @@ class Patient:
     memory_max_mb: int = 1024
     alive_seconds: float = 30.0
     target: Target = field(default_factory=Target)
+    is_admin: bool = True

@@ -104,7 +104,7 @@ def test_the_header_is_the_daemon_at_a_glance() -> None:
     assert lines[:4] == [
         "towerd 9.9.9, up 2h · 3: 2 connected, 1 failed",
         "starting: 37/90 up",
-        "held back: client-outdated, 2 accounts wait, shop tries first (towerctl release)",
+        "held back: client-outdated, 2 accounts wait, shop tries first (admins: towerctl release)",
         "problem: disk full",
     ]
     lines, rows = drawn(account(), trouble="waiting for towerd … 3s")

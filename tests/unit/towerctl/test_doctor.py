@@ -31,6 +31,7 @@ def daemon_finding(check: str = "disk", level: str = "ok", **changes: Any) -> di
 @pytest.fixture(autouse=True)
 def _no_systemd(monkeypatch: pytest.MonkeyPatch, short_directory: Path) -> None:
     monkeypatch.setattr(machine, "SYSTEMD_RUNS", short_directory / "no-systemd")
+    monkeypatch.setattr(machine, "as_root", str)
 
 
 @pytest.fixture
@@ -223,6 +224,36 @@ def test_a_socket_that_is_forbidden_is_a_failure_of_the_group(
     assert findings["group"]["command"] == "sudo usermod -aG tower nobody    # then log in again"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to other groups")
+@pytest.mark.parametrize(("mode", "gid"), [(0o660, 0), (0o600, 777), (0o640, 777)])
+def test_a_socket_that_is_not_for_the_group_is_a_failure_for_everybody(
+    system_daemon: FakeDaemon, tower: Tower, monkeypatch: pytest.MonkeyPatch, mode: int, gid: int
+) -> None:
+    monkeypatch.setattr(grp, "getgrnam", lambda _name: grp.struct_group(("tower", "x", 777, [])))
+    path = system_daemon.path
+    path.parent.chmod(0o755)
+    os.chown(path, 0, 777)
+    path.chmod(0o660)
+    assert told(tower, status=0)["group"]["level"] == "ok"
+    os.chown(path, 0, gid)
+    path.chmod(mode)
+    found = [one for one in tower("doctor", "--json").json["findings"] if one["level"] == "failure"]
+    assert [one["command"] for one in found] == [f"chown root:tower {path} && chmod 0660 {path}"]
+    assert f"{path} is not for group tower" in found[0]["line"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others may not own the directory of a socket of root's")
+def test_a_directory_that_keeps_the_group_out_is_a_failure(
+    system_daemon: FakeDaemon, tower: Tower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grp, "getgrnam", lambda _name: grp.struct_group(("tower", "x", 777, [])))
+    way = system_daemon.path.parent
+    way.chmod(0o700)
+    (found,) = [one for one in tower("doctor", "--json").json["findings"] if one["level"] == "failure"]
+    assert found["line"] == f"{way} keeps group tower out (root:root, mode 0700)"
+    assert found["command"] == f"chmod 0755 {way}"
+
+
 # --- the group -------------------------------------------------------------------------------------------
 
 
@@ -247,9 +278,9 @@ def test_membership_counts_in_this_very_login(
     monkeypatch: pytest.MonkeyPatch, members: list[str], groups: list[int], level: str, forbidden_level: str
 ) -> None:
     of_group(monkeypatch, members=members, groups=groups)
-    (found,) = machine.group(is_by_hand=False, is_forbidden=False)
+    *_, found = machine.group(is_by_hand=False, is_forbidden=False)
     assert found["level"] == level
-    (found,) = machine.group(is_by_hand=False, is_forbidden=True)
+    *_, found = machine.group(is_by_hand=False, is_forbidden=True)
     assert found["level"] == forbidden_level
     assert (found["command"] is None) is (forbidden_level == "ok")
 
@@ -262,106 +293,6 @@ def test_a_machine_without_the_group_has_nothing_to_look_at(monkeypatch: pytest.
     monkeypatch.setattr(grp, "getgrnam", nobody)
     (found,) = machine.group(is_by_hand=False, is_forbidden=False)
     assert found["level"] == "skipped"
-
-
-# --- the units -------------------------------------------------------------------------------------------
-
-
-class Systemd:
-    """A systemctl and a journalctl that say what the test wants."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.states = {
-            "towerd.socket": {"ActiveState": "active", "UnitFileState": "enabled"},
-            "towerd.service": {"ActiveState": "active", "UnitFileState": "enabled"},
-        }
-        self.journal = ""
-        self.say()
-
-    def change(self, unit: str, **properties: str) -> None:
-        self.states[unit] |= properties
-        self.say()
-
-    def say(self) -> None:
-        blocks = [
-            "\n".join(f"{key}={value}" for key, value in ({"Id": name, "LoadState": "loaded"} | unit).items())
-            for name, unit in self.states.items()
-        ]
-        (self.directory / "units").write_text("\n\n".join(blocks) + "\n")
-        (self.directory / "journal").write_text(self.journal)
-        for program, file in (("systemctl", "units"), ("journalctl", "journal")):
-            path = self.directory / program
-            path.write_text(f"#!/bin/sh\ncat {self.directory / file}\n")
-            path.chmod(0o755)
-
-
-@pytest.fixture
-def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemd:
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(machine, "SYSTEMD_RUNS", tmp_path)
-    return Systemd(tmp_path)
-
-
-def units(*, is_by_hand: bool = False) -> list[tuple[str, str]]:
-    found = machine.units(machine.shown_units(), is_by_hand=is_by_hand)
-    return [(one["level"], one["line"]) for one in found]
-
-
-def test_units_that_run_are_well(systemd: Systemd) -> None:
-    assert units() == [("ok", "towerd.socket active, towerd.service active")]
-    systemd.change("towerd.service", NRestarts="3")
-    assert units() == [("ok", "towerd.socket active, towerd.service active, restarted 3 times")]
-    systemd.change("towerd.service", ActiveState="inactive")
-    assert units()[0][0] == "ok"
-
-
-def test_a_unit_that_failed_is_a_failure_with_reset_failed_and_its_last_words(systemd: Systemd) -> None:
-    systemd.journal = "towerd: /var/lib/tower: Permission denied\n"
-    systemd.change("towerd.service", ActiveState="failed", Result="exit-code", ExecMainStatus="1")
-    (found,) = machine.units(machine.shown_units(), is_by_hand=False)
-    assert found["level"] == "failure"
-    assert found["line"] == (
-        "towerd.service has failed: exit-code, status 1; it said: towerd: /var/lib/tower: Permission denied"
-    )
-    assert found["command"] == (
-        "systemctl reset-failed towerd.socket towerd.service && systemctl start towerd.socket towerd.service"
-    )
-
-
-def test_a_unit_that_failed_for_its_configuration_says_so(systemd: Systemd) -> None:
-    systemd.change("towerd.service", ActiveState="failed", Result="exit-code", ExecMainStatus="78")
-    systemd.change("towerd.socket", ActiveState="failed", Result="service-start-limit-hit")
-    assert units() == [
-        ("failure", "towerd.socket has failed: service-start-limit-hit"),
-        ("failure", "towerd.service has failed: the configuration is not valid"),
-    ]
-
-
-def test_a_service_that_is_not_started_or_not_enabled_is_said(systemd: Systemd) -> None:
-    for unit in systemd.states:
-        systemd.change(unit, UnitFileState="disabled")
-    assert units() == [("warning", "the service does not start with the machine")]
-    for unit in systemd.states:
-        systemd.change(unit, ActiveState="inactive")
-    assert units() == [("failure", "the service is not started")]
-    assert units(is_by_hand=True) == [("skipped", "this daemon is not the service of the system")]
-
-
-def test_a_service_that_is_not_installed_is_nothing_to_look_at(systemd: Systemd) -> None:
-    systemd.change("towerd.service", LoadState="not-found")
-    assert units() == [("skipped", "not installed as a service: towerd.service")]
-
-
-def test_a_systemctl_that_says_nothing_or_hangs_is_told(
-    systemd: Systemd, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = systemd.directory / "systemctl"
-    program.write_text("#!/bin/sh\necho 'Failed to connect to bus' >&2; exit 1\n")
-    assert units() == [("skipped", "systemctl says nothing: Failed to connect to bus")]
-    monkeypatch.setattr(machine, "_PROGRAM_SECONDS", 0.3)
-    program.write_text("#!/bin/sh\nexec sleep 100\n")
-    assert units() == [("skipped", f"{program} does not end within 0.3 s")]
 
 
 # --- the configuration -----------------------------------------------------------------------------------

@@ -53,6 +53,12 @@ def test_a_connected_account_whose_sign_of_life_is_overdue_is_a_warning(last_see
     assert doubtful.level == "warning"
 
 
+def test_what_only_admins_may_do_is_told_to_admins_alone() -> None:
+    held = a_sight(record={"state": State.RECONNECTING, "reason": "fleet-held"})
+    assert only(evidence, a_patient(accounts=(held,))).command == "towerctl release"
+    assert only(evidence, a_patient(accounts=(held,), is_admin=False)).command == "towerctl show alpha"
+
+
 @pytest.mark.parametrize(
     ("fields", "command"),
     [
