@@ -134,6 +134,13 @@ class AccountState:
             self.record = msgspec.structs.replace(self.record, sealed_sequence=sequence)
             self._ledger.post(self.record)
 
+    async def written(self) -> None:
+        """Wait until what was noted is durable; a disk that cannot be written is no reason to wait on."""
+        try:
+            await self._ledger.settle()
+        except TowerError as error:
+            log.error("%s: going on although %s", self.name, error.message)
+
     def identify(self, identity: Identity) -> dict[str, Any]:
         """Return the facts of an identity, keeping what the library does not know this time."""
         facts = {

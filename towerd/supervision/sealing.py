@@ -37,7 +37,7 @@ POLL_SECONDS = 0.2
 _RETRY_SECONDS = 1.0
 # Of the time that a worker may want to write in, sealing takes at most a fifth.
 _PAUSES = 4
-_NOTE_SECONDS = 60.0
+_NOTE_SECONDS = 1.0
 _THREADS = 2
 _RESTING = frozenset({State.STOPPED, State.FAILED, State.UNPAIRED})
 
@@ -104,6 +104,7 @@ class SealedShelf(Shelf):
             await asyncio.sleep(_RETRY_SECONDS)
             is_sealed = await self._seal()
         self._note(at_once=True)
+        await self.account.written()
 
     async def put_away(self) -> None:
         """Seal the store and leave nothing plain, unless a worker has it."""
@@ -140,6 +141,8 @@ class SealedShelf(Shelf):
             self._task = asyncio.create_task(self.put_away(), name=f"put away {self.account.name}")
         elif self.store.looks_changed():
             self._task = asyncio.create_task(self._keep_up(), name=f"seal {self.account.name}")
+        else:
+            self._note()
 
     @property
     def _rests(self) -> bool:
@@ -174,7 +177,12 @@ class SealedShelf(Shelf):
         return True
 
     def _note(self, *, at_once: bool = False) -> None:
-        """Let the registry know the last seal, so that an older one is known from it; not at every seal."""
+        """Let the registry know the last seal, so that an older one is known from it; not at every seal.
+
+        It is always told after the seal is on the disk: the last seal is never taken for an older one.
+        """
+        if self.store.sequence <= self.account.record.sealed_sequence:
+            return
         now = self._clock.monotonic()
         if at_once or self._noted_at is None or now - self._noted_at >= _NOTE_SECONDS:
             self._noted_at = now

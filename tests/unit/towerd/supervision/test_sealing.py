@@ -203,6 +203,59 @@ def test_change_is_sealed_soon_and_its_number_is_remembered(linked: Machine) -> 
     run(scene())
 
 
+def test_last_seal_of_a_burst_is_remembered_although_nothing_follows_it(linked: Machine) -> None:
+    async def scene() -> None:
+        async with linked.world() as world:
+            keeper = await connected(world)
+            noted = keeper.account.record.sealed_sequence
+            for _ in range(3):
+                last = linked.sealed.stat().st_size
+                linked.write()
+                await until(lambda last=last: linked.sealed.stat().st_size > last, "a seal")
+            await until(lambda: the_number_kept(world, keeper) >= noted + 3, "the last number")
+
+    run(scene())
+
+
+def test_number_is_on_the_disk_before_anybody_is_told_of_what_was_sealed(linked: Machine) -> None:
+    async def scene() -> None:
+        async with linked.world() as world:
+            keeper = await connected(world)
+            for _ in range(5):
+                before = the_number_kept(world, keeper)
+                linked.write()
+                await keeper.carrier.seal()
+                assert the_number_kept(world, keeper) == before + 1
+
+    run(scene())
+
+
+def test_seal_that_was_not_numbered_yet_is_no_older_one_after_a_kill(linked: Machine) -> None:
+    async def scene() -> None:
+        async with linked.world() as world:
+            keeper = await connected(world)
+            behind = the_number_kept(world, keeper)
+            linked.write()
+            await keeper.carrier.seal()
+            assert the_number_kept(world, keeper) > behind
+        async with linked.world() as world:
+            record = a_linked_account_at_rest(sealed_sequence=behind)
+            keeper = Keeper(record, world.around)
+            world.keepers.append(keeper)
+            await keeper.resume()
+            assert keeper.account.state is State.CONNECTING
+            await world.workers.next()
+
+    run(scene())
+
+
+def the_number_kept(world: World, keeper: Keeper) -> int:
+    """Return the number of the last seal as the disk has it."""
+    kept = world.kept(keeper)
+    assert kept is not None
+    return int(kept["sealed_sequence"])
+
+
 def test_number_that_is_remembered_changes_nothing_that_anybody_sees(linked: Machine) -> None:
     async def scene() -> None:
         async with linked.world() as world:
