@@ -91,6 +91,7 @@ class Watch:
         self._files = [file.absolute() for file in files]
         self._directories = [directory.absolute() for directory in directories]
         self._on_change = on_change
+        logging.getLogger("watchdog.observers.inotify").addFilter(_is_news)
         self._changed = asyncio.Event()
         self._observer: BaseObserver | None = None
         self._watched: dict[Place, tuple[_Handler, ObservedWatch]] = {}
@@ -257,3 +258,11 @@ def _with_identity(found: dict[Path, Names]) -> dict[Place, Names]:
             status = place.stat()
             known[place, status.st_dev, status.st_ino] = names
     return known
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a record of watchdog's is fit for the log.
+
+    A watch that ends in the moment of a change finds itself ended, and watchdog calls that an error.
+    """
+    return "called when the thread is inactive" not in record.getMessage()

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import errno
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from watchdog.events import FileModifiedEvent, FileMovedEvent
+from watchdog.utils import BaseThread
 
 from tests.unit.towerd.waiting import run, until
 from towerd import watch as watching
@@ -233,6 +235,34 @@ def test_a_look_that_fails_is_logged_and_not_the_last(
     with caplog.at_level(logging.ERROR):
         run(scene())
     assert ["internal error" in record.message for record in caplog.records] == [True]
+
+
+def test_a_watch_that_ends_while_something_changes_calls_that_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> None:
+        is_over = threading.Event()
+
+        def change_all_the_time() -> None:
+            while not is_over.is_set():
+                put(tmp_path / "etc" / "tower.d" / "a.toml", "new")
+
+        changing = asyncio.create_task(asyncio.to_thread(change_all_the_time))
+        try:
+            for _ in range(100):
+                async with an_eye(tmp_path):
+                    pass
+            await until(lambda: not watchers(), "the threads of all watches end")
+        finally:
+            is_over.set()
+            await changing
+
+    run(scene())
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def watchers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if isinstance(thread, BaseThread)]
 
 
 def test_only_names_that_matter_wake_it(tmp_path: Path) -> None:
