@@ -40,7 +40,7 @@ def send(app: App, *, account: str, to: str, key: str | None, waits: bool, text:
 
     Exits 0 when the text is stored: it is sent when its turn has come, over restarts of towerd too. With
     --wait exits 0 when WhatsApp has acknowledged it, 6 when nobody has that number, 7 when the time is over,
-    1 when it failed.
+    1 when it failed. Exits 9 when the text is too long, a limit is reached, or too many wait.
     """
     said = _from_stdin() if text == "-" else text
     if not said:
@@ -71,7 +71,7 @@ def outbox(app: App, *, account: str | None, limit: int | None) -> Result:
 def _from_stdin() -> str:
     data = sys.stdin.buffer.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
-        raise Failure("usage", "the text on standard input is too long: at most 65536 characters")
+        raise Failure("text-too-long", "the text on standard input has more than 65536 characters")
     try:
         return data.decode().removesuffix("\n")
     except UnicodeDecodeError:

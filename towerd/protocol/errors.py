@@ -69,6 +69,9 @@ ERRORS: dict[str, ErrorKind] = {
         code=104, exit=Exit.USAGE, meaning="more than one account fits; name it by its id"
     ),
     "queue-full": ErrorKind(code=105, exit=Exit.LIMIT_REACHED, meaning="too many texts wait to be sent"),
+    "text-too-long": ErrorKind(
+        code=106, exit=Exit.LIMIT_REACHED, meaning="the text is longer than WhatsApp takes"
+    ),
     "wrong-state": ErrorKind(code=200, exit=Exit.WRONG_STATE, meaning="not possible in this state"),
     "not-connected": ErrorKind(code=201, exit=Exit.WRONG_STATE, meaning="the account is not connected"),
     "needs-human": ErrorKind(code=202, exit=Exit.NEEDS_HUMAN, meaning="somebody has to act first"),

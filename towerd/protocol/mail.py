@@ -23,10 +23,13 @@ class ListMessages(Params, frozen=True, kw_only=True):
 
 
 class SendMessage(Params, frozen=True, kw_only=True):
-    """What `message.send` takes: `to` is a phone number, a JID or a group's JID."""
+    """What `message.send` takes: `to` is a phone number, a JID or a group's JID.
+
+    How long a text may be is no matter of its form: one that is too long is an error of its own.
+    """
 
     to: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-    text: Annotated[str, msgspec.Meta(min_length=1, max_length=65536)]
+    text: Annotated[str, msgspec.Meta(min_length=1)]
     account: OptionalSelector = None
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
     wait_seconds: WaitSeconds = 0

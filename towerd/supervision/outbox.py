@@ -226,11 +226,12 @@ class Outbox:
         delay, chats = _LOOK_SECONDS, set[str]()
         for record in self._queue.values():
             # What waits for another try holds back what follows it in its chat, and nothing else.
-            if record.target not in chats and record.next_attempt_at <= now:
+            chat = _chat(record)
+            if chat not in chats and _is_due(record, now):
                 return 0.0, record
-            if record.target not in chats:
+            if chat not in chats:
                 delay = min(delay, record.next_attempt_at - now)
-            chats.add(record.target)
+            chats.add(chat)
         return delay, None
 
     async def _pause(self, seconds: float) -> None:
@@ -336,6 +337,16 @@ _VERBS = {
     State.STOPPED: f"run: towerctl start {ACCOUNT}",
     State.FAILED: f"see why: towerctl show {ACCOUNT}",
 }
+
+
+def _chat(record: OutgoingRecord) -> str:
+    """Return what a text's chat is called, whether its person was named by number or by the JID of it."""
+    return record.target.removesuffix("@s.whatsapp.net")
+
+
+def _is_due(record: OutgoingRecord, now: float) -> bool:
+    # Later than any delay of ours: the clock was set back since.
+    return record.next_attempt_at <= now or record.next_attempt_at > now + _BACKOFF_CAP_SECONDS
 
 
 def _the_same(known: OutgoingRecord, wanted: OutgoingRecord) -> OutgoingRecord:

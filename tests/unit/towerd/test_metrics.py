@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.exposition import parse, problems
+from tests.rules.manuals import roff
 from tests.unit.towerd.builders import settings_of
 from tests.unit.towerd.waiting import run, until
 from towerd import textfile as textfile_module
@@ -65,10 +68,11 @@ def test_a_pairing_is_timed_from_its_beginning_to_the_login(metrics: Metrics) ->
             an_event("session.qr", NOW + 60),
             state("pairing", "authenticated", NOW + 70),
             state("authenticated", "connected", NOW + 71.5),
-            an_event("session.connected", NOW + 71.5, phone=None),
+            an_event("session.connected", NOW + 71.5, phone="+491701234567"),
         ]
     )
     found = values(metrics)
+    assert found["tower_scan_to_phone_seconds_sum"] == pytest.approx(1.5, abs=1e-3)
     assert found["tower_qrs_total"] == 2
     assert (found["tower_time_to_qr_seconds_count"], found["tower_time_to_qr_seconds_sum"]) == (
         1,
@@ -109,6 +113,36 @@ def test_no_label_names_anybody(metrics: Metrics) -> None:
     metrics.take([an_event("worker.exited", cause="worker-lost"), an_event("message.received")])
     assert "secret" not in metrics.text()
     assert values(metrics)["tower_messages_total what=message-received"] == 1
+
+
+def test_reasons_with_numbers_and_of_strangers_are_one_series_each(metrics: Metrics) -> None:
+    for number in range(500, 510):
+        metrics.take([state("pairing", "failed", reason=f"connect-failure-{number}")])
+        metrics.take([an_event("worker.exited", cause=f"somebody said {number}")])
+    found = values(metrics)
+    assert found["tower_pairings_total outcome=connect-failure"] == 10
+    assert found["tower_worker_exits_total cause=other"] == 10
+
+
+def test_there_is_nothing_against_the_figures_at_any_time(metrics: Metrics) -> None:
+    assert problems(metrics.text()) == []
+    metrics.take([an_event("message.sent"), state("pairing", "unpaired", reason="pairing-timeout")])
+    metrics.answered("account.get", 0.2, "account-not-found")
+    metrics.attempted("crm", "dead")
+    assert problems(metrics.text()) == []
+    assert values(metrics)["tower_webhook_deliveries_total endpoint=crm outcome=dead"] == 1
+
+
+def test_the_manual_lists_every_figure_with_its_labels(metrics: Metrics) -> None:
+    metrics.take([an_event("worker.exited", cause="worker-lost")])
+    metrics.answered("account.get", 0.2, "account-not-found")
+    metrics.attempted("crm", "dead")
+    section = roff("towerd.8").partition(".SH METRICS")[2].partition(".SH")[0]
+    rows = re.findall(r'^\.BR? (tower_\w+)(?: "{(.*)}")?$', section, re.MULTILINE)
+    assert {name: set(filter(None, labels.split(", "))) for name, labels in rows} == {
+        family.name: {label for _, labels, _ in family.samples for label in labels} - {"le"}
+        for family in parse(metrics.text())
+    }
 
 
 def test_an_event_that_cannot_be_counted_stops_nothing(

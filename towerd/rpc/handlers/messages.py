@@ -8,7 +8,7 @@ from __future__ import annotations
 from towerd.accounts.records import GroupRecord, MessageQuery, MessageRecord, OutgoingRecord
 from towerd.clock import rfc3339, rfc3339_or_none
 from towerd.protocol import mail as m
-from towerd.protocol.errors import Field
+from towerd.protocol.errors import Field, TowerError
 from towerd.protocol.methods import OneAccount
 from towerd.protocol.types import Account, Group, Message, Outgoing, Participant
 from towerd.rpc.call import Call
@@ -17,6 +17,9 @@ from towerd.supervision.keeper import Keeper
 from towerd.supervision.names import check_phone, digits_of
 from towerd.supervision.supervisor import invalid
 from towerd.supervision.view import account_to_wire
+
+LONGEST_TEXT_CHARACTERS = 65536
+"""What WhatsApp's own clients let people write."""
 
 _SERVERS = ("s.whatsapp.net", "lid", "g.us")
 
@@ -40,6 +43,12 @@ async def send(call: Call, params: m.SendMessage) -> m.SendResult:
     """Have an account send a text."""
     keeper = call.find(params.account)
     target = _target(params.to)
+    if len(params.text) > LONGEST_TEXT_CHARACTERS:
+        raise TowerError(
+            "text-too-long",
+            f"the text has {len(params.text)} characters; {LONGEST_TEXT_CHARACTERS} at most are sent",
+            hint="send it in parts",
+        )
     record = await keeper.send(
         target=target, text=params.text, key=params.key, wait_seconds=params.wait_seconds
     )

@@ -272,6 +272,35 @@ def test_what_waits_survives_a_restart_and_what_was_under_way_is_not_sent_again(
     run(scene())
 
 
+def test_a_number_and_its_jid_are_one_chat(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with a_desk(tmp_path) as desk:
+            desk.carrier.answers = [OrderFailedError("network: no route")]
+            for target in (ALICE, f"{ALICE}@s.whatsapp.net", BOB):
+                await desk.send(to=target)
+            await until(lambda: len(desk.carrier.sent) == 2)
+            await turns()
+            assert [to for to, _ in desk.carrier.sent] == [ALICE, BOB]
+            desk.clock.time += 10
+            await desk.until_idle()
+            assert [to for to, _ in desk.carrier.sent][2:] == [ALICE, f"{ALICE}@s.whatsapp.net"]
+
+    run(scene())
+
+
+def test_a_clock_that_was_set_back_holds_no_text_back(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with a_desk(tmp_path) as desk:
+            desk.carrier.answers = [OrderFailedError("network: no route")]
+            await desk.send()
+            await until(lambda: len(desk.carrier.sent) == 1)
+            desk.clock.time -= 86400
+            await desk.until_idle()
+            assert states(await desk.all()) == [("sent", None)]
+
+    run(scene())
+
+
 def test_rate_is_limited_over_a_restart_too(tmp_path: Path) -> None:
     async def scene() -> None:
         async with a_desk(tmp_path, per_minute=2) as desk:
