@@ -83,12 +83,14 @@ class Receiver:
         requests: what came, whatever was answered.
         taken: what was answered with a status of success by the usual behaviour.
         context: for TLS.
+        connections: how many were made, whatever came over them.
     """
 
     behaviour: Behaviour = field(default_factory=lambda: answering(OK))
     requests: list[Request] = field(default_factory=list)
     taken: list[Request] = field(default_factory=list)
     context: ssl.SSLContext | None = None
+    connections: int = 0
 
     def __post_init__(self) -> None:
         self.usual = self.behaviour
@@ -111,6 +113,7 @@ class Receiver:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listening.accept()
+                self.connections += 1
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, plain: socket.socket) -> None:

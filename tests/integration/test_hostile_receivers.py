@@ -63,6 +63,53 @@ def test_a_failure_is_named_and_tried_again_until_it_is_over(
     assert len({one.body for one in receiver.requests}) == 1
 
 
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_nobody_is_followed_to_another_address(towerd: Towerd, receiver: Receiver, code: int) -> None:
+    with a_receiver() as elsewhere:
+        receiver.behaviour = status(code, f"Location: {elsewhere.url}")
+        configure(towerd, {"name": "crm", "url": receiver.url, "events": ["account.added"]})
+        towerd.start()
+        towerd.add("sales")
+        until(lambda: deliveries(towerd)[0]["attempts"] >= 2, "a second attempt")
+        assert webhook(towerd, "crm")["trouble"] == f"answered with status {code}"
+        assert elsewhere.connections == 0
+
+
+def test_a_name_of_a_private_address_is_refused_when_it_is_resolved(
+    towerd: Towerd, receiver: Receiver
+) -> None:
+    # To the resolver these are names like others; nothing in the URL shows where they lead.
+    names = {"hexadecimal": "0x7f000001", "short": "127.1", "number": "2130706433"}
+    configure(
+        towerd,
+        *(
+            {"name": name, "url": f"https://{host}:{receiver.port}/", "allow_private": False}
+            for name, host in names.items()
+        ),
+    )
+    towerd.start()
+    towerd.add("sales")
+    for name, host in names.items():
+        until(lambda name=name: webhook(towerd, name)["trouble"], "an attempt")
+        assert webhook(towerd, name)["trouble"] == f"the address of {host} is not public: 127.0.0.1"
+    assert receiver.connections == 0
+
+
+def test_an_answer_that_goes_on_behind_its_head_is_taken_at_once(towerd: Towerd, receiver: Receiver) -> None:
+    def goes_on(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        dripping(connection)
+
+    receiver.behaviour = goes_on
+    configure(
+        towerd, {"name": "crm", "url": receiver.url, "events": ["account.added"], "timeout_seconds": 60}
+    )
+    towerd.start()
+    towerd.add("sales")
+    until(lambda: deliveries(towerd)[0]["state"] == "delivered", "the delivery")
+    assert deliveries(towerd)[0]["attempts"] == 1
+
+
 def test_gone_is_given_up_at_once_and_holds_nothing_back(towerd: Towerd, receiver: Receiver) -> None:
     receiver.behaviour = status(410)
     configure(towerd, {"name": "crm", "url": receiver.url, "events": ["account.*"]})
