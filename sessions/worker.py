@@ -1,4 +1,4 @@
-"""The worker process: `python -m sessions.worker FD` with one end of a socketpair at that descriptor.
+"""The worker process, forked by the fork server, with one end of a socketpair to its daemon.
 
 The one rule: it lives no longer than its daemon. End of file on the socketpair ends it at once, whatever the
 library is doing, and so does everything that makes its client useless.
@@ -13,7 +13,6 @@ import os
 import queue
 import signal
 import socket
-import sys
 import threading
 from pathlib import Path
 
@@ -122,17 +121,17 @@ def run(wire: Wire) -> int:
         return EXIT_STORE_UNUSABLE
 
 
-def main() -> int:
-    """Entry of the process."""
-    wire = _inherited_wire()
-    if wire is None:
-        sys.stderr.write("sessions.worker is started by towerd\n")
-        return EXIT_USAGE
+def carry(descriptor: int) -> int:
+    """Be the worker whose socket to the daemon is at this descriptor; return the exit status.
+
+    Args:
+        descriptor: this end of the socketpair.
+    """
     os.umask(0o077)
     offer_to_the_kernel()
     # Ctrl-C at a terminal is for the daemon, which then ends its workers in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return run(wire)
+    return run(Wire(descriptor))
 
 
 def offer_to_the_kernel(file: Path = Path("/proc/self/oom_score_adj")) -> None:
@@ -140,17 +139,3 @@ def offer_to_the_kernel(file: Path = Path("/proc/self/oom_score_adj")) -> None:
     with contextlib.suppress(OSError):
         if int(file.read_text()) < OOM_SCORE:
             file.write_text(str(OOM_SCORE))
-
-
-def _inherited_wire() -> Wire | None:
-    """Return the daemon's socket, None when this was not started by a daemon."""
-    if len(sys.argv) != 2 or not sys.argv[1].isdecimal():
-        return None
-    try:
-        return Wire(int(sys.argv[1]))
-    except OSError:
-        return None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -32,7 +32,7 @@ from towerd.paths import Paths, PathsError, find_config, find_credentials, find_
 from towerd.protocol.errors import TowerError
 from towerd.sealed import SealingError, open_stores
 from towerd.settings import Settings
-from towerd.supervision.spawn import ExecSpawner
+from towerd.supervision.nursery import Nursery
 from towerd.systemd import ActivationError, Systemd, find_systemd
 
 log = logging.getLogger(__name__)
@@ -121,9 +121,11 @@ def _serve(paths: Paths, settings: Settings, source: KeySource, systemd: Systemd
         stores = open_stores(paths, source, clock=clock)
 
         async def run() -> None:
-            await Daemon(
-                paths, settings, clock=clock, spawner=ExecSpawner(), stores=stores, systemd=systemd
-            ).run()
+            with contextlib.closing(Nursery()) as nursery:
+                nursery.prepare()
+                await Daemon(
+                    paths, settings, clock=clock, spawner=nursery, stores=stores, systemd=systemd
+                ).run()
 
         asyncio.run(run())
     finally:

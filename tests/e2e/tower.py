@@ -133,7 +133,7 @@ class Tower:
     def workers(self) -> list[int]:
         """Return the pids of the workers, as the kernel knows them."""
         assert self.process is not None
-        return children(self.process.pid)
+        return workers(self.process.pid)
 
     def rpc(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method.
@@ -233,14 +233,23 @@ class Tower:
 
 
 def children(pid: int) -> list[int]:
-    """Return the children of a process that are workers."""
+    """Return the children of a process."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError, IndexError, ValueError):
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                if parent == pid and b"sessions.worker" in (entry / "cmdline").read_bytes():
+                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
                     found.append(int(entry.name))
+    return found
+
+
+def workers(pid: int) -> list[int]:
+    """Return the workers of a daemon: what its fork server has forked."""
+    found = []
+    for child in children(pid):
+        with contextlib.suppress(OSError):
+            if b"sessions.fork_server" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found += children(child)
     return found
 
 

@@ -131,7 +131,7 @@ def test_nobody_keeps_a_piece_of_the_configuration_that_a_reload_would_not_reach
 def test_processes_are_started_behind_the_seam() -> None:
     starters = {module for module in DAEMON if imports(module) & {"subprocess", "multiprocessing"}}
     # One starts our own workers, the other what somebody else wrote.
-    assert starters <= {"towerd.supervision.spawn", "towerd.errand"}
+    assert starters <= {"towerd.supervision.nursery", "towerd.errand"}
 
 
 def test_nothing_is_written_to_standard_output_by_the_daemon() -> None:

@@ -43,7 +43,7 @@ def test_protocol_knows_itself_and_the_states(module: str) -> None:
 @pytest.mark.parametrize("module", [name for name in modules() if inside(name, "towerd")])
 def test_daemon_knows_the_messages_and_never_the_engine(module: str) -> None:
     light = (
-        *("incoming", "messages", "states", "store", "redactor", "library"),
+        *("births", "incoming", "messages", "states", "store", "redactor", "library"),
         *("image", "keyring", "keys", "seal", "sealed_store"),
     )
     assert foreign(module, "towerd", *(f"sessions.{name}" for name in light)) == set()

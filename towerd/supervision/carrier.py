@@ -88,12 +88,17 @@ class Carrier:
             # Whoever ended this meanwhile wants no worker.
             self._shelf.take_back()
             return
+        spawned = await self._spawn()
+        if self.generation != ended:
+            spawned.discard()
+            self._shelf.take_back()
+            return
         self.generation += 1
         self.starts += 1
         self.since, self._started_at = time.time(), time.monotonic()
         self._last_cause = "worker-lost"
         worker = WorkerProcess(
-            self._spawn(),
+            spawned,
             account_id=self._account_id,
             generation=self.generation,
             label=self._label(),
@@ -165,10 +170,10 @@ class Carrier:
         """True while there is a worker that has not ended."""
         return self.worker is not None and self.worker.state is not ProcessState.EXITED
 
-    def _spawn(self) -> Spawned:
+    async def _spawn(self) -> Spawned:
         try:
-            return self._spawner.spawn()
-        except OSError:
+            return await self._spawner.spawn()
+        except BaseException:
             self._shelf.take_back()
             raise
 

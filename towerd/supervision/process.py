@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _MAX_LINE_BYTES = 1024 * 1024
 _DRAIN_SECONDS = 1.0
+_STATUS_SECONDS = 1.0
 
 
 class OrderFailedError(Exception):
@@ -169,7 +170,7 @@ class WorkerProcess:
         """Wait for the process, hand on what it still had said, then tell of its end."""
         output = asyncio.create_task(self._log_output(), name=f"output {self._label}")
         await self._exited()
-        self.exit_status = self._spawned.process.wait()
+        self.exit_status = await self._status()
         for task in (self._reading, output):
             if task is not None:
                 await asyncio.wait({task}, timeout=_DRAIN_SECONDS)
@@ -194,6 +195,16 @@ class WorkerProcess:
             await gone.wait()
         finally:
             loop.remove_reader(self._spawned.pidfd)
+
+    async def _status(self) -> int | None:
+        """Return how the process ended; None when nobody tells."""
+        own = _buried(self._spawned.pidfd)
+        if own is not None:
+            return own
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STATUS_SECONDS):
+                return await asyncio.shield(self._spawned.status)
+        return None
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         """Hand on reports until there are no more; a worker that cannot be heard is of no use."""
@@ -245,3 +256,17 @@ class WorkerProcess:
                     log.debug("%s worker: %s", self._label, text)
         finally:
             transport.close()
+
+
+def _buried(pidfd: int) -> int | None:
+    """Wait for an ended process that is our own child, and return how it ended; None when it is not ours.
+
+    A worker is the fork server's child, and ours when that is gone and towerd is a container's first process.
+    """
+    try:
+        ended = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
+    except ChildProcessError:
+        return None
+    if ended is None:
+        return None
+    return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status

@@ -6,69 +6,48 @@ of socketpair and output; how the process came to be is nobody else's business.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import signal
 import socket
-import subprocess
-import sys
 from dataclasses import dataclass
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spawned:
-    """A started worker; whoever gets this owns the descriptors."""
+    """A started worker; whoever gets this owns the descriptors.
+
+    Args:
+        pid: its number, for people.
+        pidfd: names this very process; readable when it has ended.
+        wire: the daemon's end of the socketpair.
+        output: the end to read of what it writes to its standard output and error.
+        status: how it ended, soon after that; None when nobody can say.
+    """
 
     pid: int
     pidfd: int
     wire: socket.socket
     output: int
-    process: subprocess.Popen[bytes]
+    status: asyncio.Future[int | None]
+
+    def discard(self) -> None:
+        """End it and let go of everything; nobody wants it any more."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        self.wire.close()
+        os.close(self.output)
+        os.close(self.pidfd)
 
 
 class Spawner(Protocol):
     """Starts workers."""
 
-    def spawn(self) -> Spawned:
+    async def spawn(self) -> Spawned:
         """Start a worker.
 
         Raises:
             OSError: the machine has no room for another process.
         """
-
-
-class ExecSpawner:
-    """Starts each worker as `python -m sessions.worker`."""
-
-    def spawn(self) -> Spawned:
-        """Start a worker.
-
-        Raises:
-            OSError: the machine has no room for another process.
-        """
-        with contextlib.ExitStack() as undo:
-            ours, theirs = socket.socketpair()
-            undo.callback(ours.close)
-            with theirs:
-                reader, writer = os.pipe()
-                undo.callback(os.close, reader)
-                try:
-                    process = self._exec(theirs.fileno(), writer)
-                finally:
-                    os.close(writer)
-            undo.callback(process.kill)
-            pidfd = os.pidfd_open(process.pid)
-            undo.pop_all()
-        return Spawned(pid=process.pid, pidfd=pidfd, wire=ours, output=reader, process=process)
-
-    def _exec(self, wire: int, output: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            # -P: a directory `sessions` where towerd happens to be started must not be taken for ours.
-            [sys.executable, "-P", "-m", "sessions.worker", str(wire)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=(wire,),
-            # A session of its own: Ctrl-C at the daemon's terminal is not for workers.
-            start_new_session=True,
-        )

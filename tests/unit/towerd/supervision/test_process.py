@@ -54,7 +54,7 @@ async def a_desk(
     async with workshop() as workers:
         desk = Desk()
         desk.process = WorkerProcess(
-            workers.spawner.spawn(),
+            await workers.spawner.spawn(),
             account_id=ACCOUNT_ID,
             generation=7,
             label="alpha",
@@ -298,7 +298,7 @@ def test_no_descriptor_is_left_open(workshop: Workshop) -> None:
             for _ in range(3):
                 desk = Desk()
                 process = WorkerProcess(
-                    workers.spawner.spawn(),
+                    await workers.spawner.spawn(),
                     account_id=ACCOUNT_ID,
                     generation=1,
                     label="alpha",
@@ -334,9 +334,10 @@ def test_output_of_the_worker_goes_redacted_to_the_log(
 def test_worker_ends_when_its_daemon_is_gone(workshop: Workshop) -> None:
     async def scene() -> None:
         async with workshop() as workers:
-            spawned = workers.spawner.spawn()
+            spawned = await workers.spawner.spawn()
             spawned.wire.close()
-            assert await asyncio.to_thread(spawned.process.wait, 20) == 0
+            ended = await asyncio.to_thread(os.waitid, os.P_PIDFD, spawned.pidfd, os.WEXITED)
+            assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)
             os.close(spawned.pidfd)
             os.close(spawned.output)
 

@@ -29,7 +29,7 @@ class ScriptedSpawner:
         self.failures = 0
         self.count = 0
 
-    def spawn(self) -> Spawned:
+    async def spawn(self) -> Spawned:
         """Start a worker.
 
         Raises:
@@ -41,19 +41,29 @@ class ScriptedSpawner:
             raise OSError(11, "Resource temporarily unavailable")
         ours, theirs = socket.socketpair()
         reader, writer = os.pipe()
-        process = subprocess.Popen(
-            # Neither site packages nor the environment: it starts in a few milliseconds.
-            [sys.executable, "-I", "-S", str(_SCRIPT), str(theirs.fileno()), str(self._control)],
-            stdin=subprocess.DEVNULL,
-            stdout=writer,
-            stderr=writer,
-            pass_fds=(theirs.fileno(),),
-        )
+        pid = self._start(theirs, writer)
         theirs.close()
         os.close(writer)
         return Spawned(
-            pid=process.pid, pidfd=os.pidfd_open(process.pid), wire=ours, output=reader, process=process
+            pid=pid,
+            pidfd=os.pidfd_open(pid),
+            wire=ours,
+            output=reader,
+            status=asyncio.get_running_loop().create_future(),
         )
+
+    def _start(self, wire: socket.socket, output: int) -> int:
+        process = subprocess.Popen(
+            # Neither site packages nor the environment: it starts in a few milliseconds.
+            [sys.executable, "-I", "-S", str(_SCRIPT), str(wire.fileno()), str(self._control)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=(wire.fileno(),),
+        )
+        # It is waited for by its pidfd.
+        process.returncode = 0
+        return process.pid
 
 
 class ScriptedWorker:
