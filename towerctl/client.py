@@ -87,6 +87,11 @@ class Client(Connection):
         answer: results.AccountHistoryResult = self.ask("account.get", {"account": account})
         return answer
 
+    def account_health(self, accounts: Sequence[str] = ()) -> results.HealthResult:
+        """Say how well accounts are: some, or all that the caller may read."""
+        answer: results.HealthResult = self.ask("account.health", {"accounts": list(accounts) or None})
+        return answer
+
     def account_add(
         self,
         name: str | None,

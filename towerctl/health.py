@@ -6,8 +6,7 @@ happens: 0 ok, 1 warning, 2 critical, 3 unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from towerctl.output import HEALTH_STYLES, Block, Cell, Line, Note, Table
 from towerctl.views import NONE
@@ -19,30 +18,16 @@ OK, WARNING, CRITICAL, UNKNOWN = range(4)
 """Exit statuses of monitoring plugins (Monitoring Plugins Development Guidelines)."""
 
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
-_STATUS = {"healthy": OK, "inactive": OK, "warning": WARNING, "critical": CRITICAL}
 _LEVELS = ("healthy", "warning", "critical", "inactive")
 
 
-class Health(TypedDict):
-    """What `health` prints as JSON."""
-
-    status: str
-    accounts: list[results.Account]
-
-
-def health_of(accounts: Sequence[results.Account]) -> Health:
-    """Sum up how some accounts are."""
-    return {"status": WORDS[status_of(accounts)].lower(), "accounts": list(accounts)}
+def status_of(health: results.HealthResult) -> int:
+    """Return a plugin's exit status; a word that this towerctl does not know is unknown."""
+    word = health["status"].upper()
+    return WORDS.index(word) if word in WORDS else UNKNOWN
 
 
-def status_of(accounts: Iterable[results.Account]) -> int:
-    """Return a plugin's exit status; a level that this towerctl does not know, or no account, is unknown."""
-    found = {_STATUS.get(account["health"], UNKNOWN) for account in accounts}
-    # Unknown has the highest number and is not the worst news.
-    return CRITICAL if CRITICAL in found else max(found, default=UNKNOWN)
-
-
-def table(health: Health) -> list[Block]:
+def table(health: results.HealthResult) -> list[Block]:
     """`health`: a row each."""
     if not health["accounts"]:
         return [Note("no accounts; add one: towerctl add NAME")]
@@ -62,7 +47,7 @@ def table(health: Health) -> list[Block]:
     return [Table(columns, rows, shrinkable=["REASONS", "NAME"])]
 
 
-def plugin_lines(health: Health) -> list[Block]:
+def plugin_lines(health: results.HealthResult) -> list[Block]:
     """`health --check`: a plugin's line with performance data, then one for each account that is not well."""
     accounts = health["accounts"]
     if not accounts:
@@ -73,7 +58,7 @@ def plugin_lines(health: Health) -> list[Block]:
     data += [f"sent={sum(one['sent_today'] for one in accounts)};;;0"]
     data += [f"received={sum(one['received_today'] for one in accounts)};;;0"]
     data += [f"waiting={sum(one['waiting'] for one in accounts)};;;0"]
-    lines = [Line(f"TOWER {WORDS[status_of(accounts)]} - {words} | {' '.join(data)}")]
+    lines = [Line(f"TOWER {WORDS[status_of(health)]} - {words} | {' '.join(data)}")]
     for one in accounts:
         if one["health"] in ("warning", "critical"):
             why = ", ".join(one["health_reasons"]) or one["state"]

@@ -337,6 +337,13 @@ class AccountsResult(TypedDict):
     accounts: list[Account]
 
 
+class HealthResult(TypedDict):
+    """How accounts are."""
+
+    status: str
+    accounts: list[Account]
+
+
 class AccountHistoryResult(TypedDict):
     """One account and its last transitions, newest first."""
 

@@ -48,7 +48,7 @@ RIGHTS = {
     "admin": "admin root",
 }
 # Methods that are about no account in particular although their right is one over accounts.
-SCOPED = {"account.list", "daemon.doctor", "daemon.status"}
+SCOPED = {"account.health", "account.list", "daemon.doctor", "daemon.status"}
 _numbers = itertools.count(1)
 
 

@@ -118,6 +118,16 @@ def test_answer_about_anothers_account_is_that_about_none(
     assert not any(word in answers[0].decode() for word in TELLTALES if word != PAIRS[form][0])
 
 
+@pytest.mark.parametrize("form", list(PAIRS))
+def test_health_of_anothers_account_is_that_of_none(stranger: Caller, form: str) -> None:
+    answers = [
+        stranger.line("account.health", accounts=[selector]).replace(selector.encode(), b"X")
+        for selector in PAIRS[form]
+    ]
+    assert answers[0] == answers[1]
+    assert b"account-not-found" in answers[0]
+
+
 def test_the_accounts_of_these_tests_are_there(towerd_with_hidden: Towerd) -> None:
     owner = Caller(towerd_with_hidden, OWNER)
     for existing, absent in PAIRS.values():
@@ -126,6 +136,7 @@ def test_the_accounts_of_these_tests_are_there(towerd_with_hidden: Towerd) -> No
 
 
 WITHOUT_ACCOUNT = [
+    ("account.health", {}),
     ("account.list", {}),
     ("account.list", {"state": ["stopped"]}),
     ("audit.list", {}),

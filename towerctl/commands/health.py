@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +11,6 @@ from towerctl.app import App
 from towerctl.exits import Failure
 from towerctl.options import command, offers
 from towerctl.output import Line, Result
-
-if TYPE_CHECKING:
-    from towerctl import results
 
 
 @command(
@@ -36,18 +32,11 @@ def health(app: App, *, accounts: Sequence[str], checks: bool) -> Result:
     at.
     """
     if not checks:
-        return Result(levels.health_of(_look(app, accounts)), levels.table)
+        return Result(app.connect().account_health(accounts), levels.table)
     try:
-        found = levels.health_of(_look(app, accounts))
+        found = app.connect().account_health(accounts)
     except Failure as failure:
         text = " ".join(f"TOWER UNKNOWN - {failure.message}".split()).replace("|", "/")
         document = {"status": "unknown", "accounts": []}
         return Result(document, lambda _: [Line(text)], status=levels.UNKNOWN)
-    return Result(found, levels.plugin_lines, status=levels.status_of(found["accounts"]))
-
-
-def _look(app: App, accounts: Sequence[str]) -> list[results.Account]:
-    client = app.connect()
-    if not accounts:
-        return client.account_list()["accounts"]
-    return [client.account_get(account)["account"] for account in accounts]
+    return Result(found, levels.plugin_lines, status=levels.status_of(found))

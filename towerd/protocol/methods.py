@@ -21,6 +21,7 @@ from towerd.protocol.daemon_types import (
     StatusResult,
     VersionResult,
 )
+from towerd.protocol.health import AskHealth, HealthResult
 from towerd.protocol.keys import RotateKey, RotateResult
 from towerd.protocol.mail import (
     GroupsResult,
@@ -388,6 +389,9 @@ METHODS: dict[str, Method] = {
         result=AccountHistoryResult,
         right="read",
         summary="Show one account with its last transitions.",
+    ),
+    "account.health": Method(
+        params=AskHealth, result=HealthResult, right="read", summary="Say how well accounts are, and why."
     ),
     "account.add": Method(
         params=Add, result=AddResult, right="connect", summary="Add an account and begin pairing."

@@ -5,9 +5,11 @@ The one rule: a pure function of what is true; whoever changes what is true asks
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sessions.states import State
+from towerd.protocol.health import HealthStatus
 from towerd.protocol.types import Health
 
 _WARNING_SHARE = 0.7
@@ -46,11 +48,25 @@ def health(condition: Condition) -> tuple[Health, list[str]]:
             return "warning", reasons
         case State.PAIRING | State.AUTHENTICATED:
             return ("warning", [condition.reason]) if condition.reason else ("inactive", [])
-        case State.CONNECTED if condition.daily_share > _CRITICAL_SHARE:
-            return "critical", ["daily-limit"]
-        case State.CONNECTED if condition.is_doubtful:
-            return "warning", ["server-silent"]
-        case State.CONNECTED if condition.daily_share >= _WARNING_SHARE:
-            return "warning", ["daily-limit"]
-        case _:
+        case State.CONNECTED:
+            return _while_connected(condition)
+        case State.CONNECTING:
             return "healthy", []
+
+
+def _while_connected(condition: Condition) -> tuple[Health, list[str]]:
+    is_near = condition.daily_share >= _WARNING_SHARE
+    reasons = ["daily-limit"] * is_near + ["server-silent"] * condition.is_doubtful
+    if condition.daily_share > _CRITICAL_SHARE:
+        return "critical", reasons
+    return ("warning" if reasons else "healthy"), reasons
+
+
+def status_of(levels: Iterable[Health]) -> HealthStatus:
+    """Return the status of several accounts: the worst of theirs; those that are inactive are ok."""
+    found = set(levels)
+    if not found:
+        return "unknown"
+    if "critical" in found:
+        return "critical"
+    return "warning" if "warning" in found else "ok"

@@ -21,8 +21,8 @@ ILL = an_account("ill", "critical", "banned", state="failed")
 OFF = an_account("off", "inactive", "stopped-by-operator", state="stopped")
 
 
-def shown(daemon: FakeDaemon, *accounts: dict[str, Any]) -> None:
-    daemon.prepare("account.list", {"accounts": list(accounts)})
+def shown(daemon: FakeDaemon, *accounts: dict[str, Any], status: str = "critical") -> None:
+    daemon.prepare("account.health", {"status": status, "accounts": list(accounts)})
 
 
 def test_table_says_why(tower: Tower, daemon: FakeDaemon) -> None:
@@ -34,20 +34,19 @@ def test_table_says_why(tower: Tower, daemon: FakeDaemon) -> None:
 
 
 LEVELS = [
-    ([WELL, OFF], 0, "OK"),
-    ([WELL, NEAR], 1, "WARNING"),
-    ([WELL, NEAR, ILL], 2, "CRITICAL"),
-    ([an_account("new", "splendid"), WELL], 3, "UNKNOWN"),
-    ([an_account("new", "splendid"), ILL], 2, "CRITICAL"),
-    ([], 3, "UNKNOWN"),
+    ([WELL, OFF], "ok", 0, "OK"),
+    ([WELL, NEAR], "warning", 1, "WARNING"),
+    ([WELL, NEAR, ILL], "critical", 2, "CRITICAL"),
+    ([an_account("new", "splendid"), WELL], "splendid", 3, "UNKNOWN"),
+    ([], "unknown", 3, "UNKNOWN"),
 ]
 
 
-@pytest.mark.parametrize(("accounts", "status", "word"), LEVELS)
+@pytest.mark.parametrize(("accounts", "told", "status", "word"), LEVELS)
 def test_check_is_a_plugin(
-    tower: Tower, daemon: FakeDaemon, accounts: list[dict[str, Any]], status: int, word: str
+    tower: Tower, daemon: FakeDaemon, accounts: list[dict[str, Any]], told: str, status: int, word: str
 ) -> None:
-    shown(daemon, *accounts)
+    shown(daemon, *accounts, status=told)
     ran = tower("health", "--check")
     assert (ran.status, ran.err) == (status, "")
     assert ran.out.startswith(f"TOWER {word} - ")
@@ -71,13 +70,13 @@ def test_performance_data_and_a_line_for_each_that_is_not_well(tower: Tower, dae
 
 
 def test_named_accounts_alone_are_looked_at(tower: Tower, daemon: FakeDaemon) -> None:
-    daemon.prepare("account.get", {"account": WELL, "history": []})
-    assert tower("health", "well", "--check").status == 0
-    assert daemon.asked("account.get") == [{"account": "well"}]
+    shown(daemon, WELL, NEAR, status="warning")
+    assert tower("health", "well", "near", "--check").status == 1
+    assert daemon.asked("account.health") == [{"accounts": ["well", "near"]}]
 
 
 def test_what_cannot_be_looked_at_is_unknown(tower: Tower, daemon: FakeDaemon) -> None:
-    daemon.prepare("account.get", error("account-not-found", "no account gone"))
+    daemon.prepare("account.health", error("account-not-found", "no account gone"))
     ran = tower("health", "gone", "--check")
     assert (ran.status, ran.out) == (3, "TOWER UNKNOWN - no account gone\n")
     assert tower("health", "gone").status == 5

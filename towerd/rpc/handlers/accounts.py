@@ -10,8 +10,10 @@ from towerd.clock import Clock, rfc3339, wall_time
 from towerd.protocol import methods as m
 from towerd.protocol import types as wire
 from towerd.protocol.errors import ACCOUNT, TowerError
+from towerd.protocol.health import AskHealth, HealthResult
 from towerd.qr import render
 from towerd.rpc.call import Call
+from towerd.supervision.health import status_of
 from towerd.supervision.keeper import Keeper
 from towerd.supervision.names import check_display_name, check_name, check_phone, digits_of
 from towerd.supervision.pairing import CODES_PER_ROUND, QrOffer
@@ -33,6 +35,14 @@ async def list_accounts(call: Call, params: m.List) -> m.AccountsResult:
     wanted = set(params.state) if params.state is not None else set(State)
     keepers = [one for one in call.visible() if one.account.state in wanted]
     return m.AccountsResult(accounts=[_view(call, one) for one in keepers])
+
+
+async def health(call: Call, params: AskHealth) -> HealthResult:
+    """Say how well accounts are, and why."""
+    chosen = params.accounts
+    keepers = call.visible() if chosen is None else [call.find(selector) for selector in chosen]
+    views = [_view(call, one) for one in keepers]
+    return HealthResult(status=status_of(one.health for one in views), accounts=views)
 
 
 async def get(call: Call, params: m.OneAccount) -> m.AccountHistoryResult:

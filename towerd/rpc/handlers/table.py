@@ -12,6 +12,7 @@ Handler = Callable[[Any, Any], Awaitable[Any]]
 HANDLERS: dict[str, Handler] = {
     "account.add": accounts.add,
     "account.get": accounts.get,
+    "account.health": accounts.health,
     "account.import": importing.import_accounts,
     "account.list": accounts.list_accounts,
     "account.logout": accounts.logout,

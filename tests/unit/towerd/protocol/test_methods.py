@@ -19,6 +19,7 @@ CONTRACT = {
     "daemon.status",
     "account.list",
     "account.get",
+    "account.health",
     "account.add",
     "account.set",
     "account.pair",
@@ -38,6 +39,7 @@ CONTRACT = {
 RIGHTS = {
     "account.list": "read",
     "account.get": "read",
+    "account.health": "read",
     "account.wait": "read",
     "event.list": "read",
     "event.subscribe": "read",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sessions.states import State
-from towerd.supervision.health import Condition, health
+from towerd.protocol.types import Health
+from towerd.supervision.health import Condition, health, status_of
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,36 @@ def test_level_and_reasons(
 ) -> None:
     condition = Condition(state=state, reason=reason, is_doubtful=doubtful, is_tired=tired)
     assert health(condition) == expected
+
+
+@pytest.mark.parametrize(
+    ("share", "doubtful", "expected"),
+    [
+        (0.699, False, ("healthy", [])),
+        (0.7, False, ("warning", ["daily-limit"])),
+        (0.9, False, ("warning", ["daily-limit"])),
+        (0.901, False, ("critical", ["daily-limit"])),
+        (0.7, True, ("warning", ["daily-limit", "server-silent"])),
+        (1.0, True, ("critical", ["daily-limit", "server-silent"])),
+    ],
+)
+def test_a_daily_limit_that_is_near_has_its_levels_and_no_reason_hides_another(
+    share: float, doubtful: bool, expected: tuple[str, list[str]]
+) -> None:
+    condition = Condition(
+        state=State.CONNECTED, reason=None, is_doubtful=doubtful, is_tired=False, daily_share=share
+    )
+    assert health(condition) == expected
+
+
+@pytest.mark.parametrize(
+    ("levels", "status"),
+    [
+        ([], "unknown"),
+        (["healthy", "inactive"], "ok"),
+        (["healthy", "warning"], "warning"),
+        (["critical", "warning", "healthy"], "critical"),
+    ],
+)
+def test_the_status_of_several_is_that_of_the_worst(levels: list[Health], status: str) -> None:
+    assert status_of(levels) == status
