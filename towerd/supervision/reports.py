@@ -18,6 +18,7 @@ from towerd.clock import rfc3339, wall_time
 from towerd.reasons import REASONS, reason_while_pairing
 from towerd.supervision.account_state import NO_DEVICE, Retry
 from towerd.supervision.carrier import Death
+from towerd.supervision.late_phone import LatePhone
 from towerd.supervision.lifecycle import Lifecycle
 from towerd.supervision.logout import LOGOUT_SECONDS
 from towerd.supervision.names import digits_of, international
@@ -29,8 +30,6 @@ from towerd.supervision.takeovers import Takeovers
 
 log = logging.getLogger(__name__)
 
-PHONE_SECONDS = 18.0
-"""After this a pairing whose phone number is not known goes on without, and says so."""
 _CRASHES = frozenset({"worker-lost", "worker-memory"})
 """Ends of a worker that count as a crash: those that say nothing of the network."""
 _REPAIR_SECONDS = 1.0
@@ -50,6 +49,7 @@ class ReportReader:
         self._carrier = life.carrier
         self._timers = life.timers
         self._takeovers = Takeovers(life.around.settings, life.around.clock)
+        self._late_phone = LatePhone(life.account, life.timers)
         self._takers: dict[type[Any], Callable[[Any], None]] = {
             messages.QrShown: self._take_qr,
             messages.PairingOver: self._take_pairing_over,
@@ -144,8 +144,7 @@ class ReportReader:
                 "paired", self._account.record, source="phone", detail=self._account.record.phone
             )
             self._tell_changed_phone()
-            if self._account.record.phone is None:
-                self._timers.start("phone", PHONE_SECONDS, self._tell_unknown_phone)
+            self._late_phone.expect()
             self._timers.stop("pairing", "connect")
             self._life.later(
                 "authenticated", self._life.config.pairing.authenticated_seconds, self._after_slow_restart
@@ -163,11 +162,6 @@ class ReportReader:
         self._life.around.auditor.by_itself(
             "phone-changed", self._account.record, source="phone", detail=f"{international(old)} to {new}"
         )
-
-    def _tell_unknown_phone(self) -> None:
-        """The account connects all the same; the claim runs again when the number becomes known."""
-        log.warning("%s: the phone's number is not known yet; going on without", self._account.name)
-        self._account.emit("session.phone_unknown", {})
 
     # Connection.
 
@@ -217,6 +211,7 @@ class ReportReader:
         self._life.unfinished = None
         self._life.quick_deaths = 0
         self._timers.clear()
+        self._late_phone.expect()
         self._timers.start("stable", self._life.config.reconnect.stable_seconds, self._life.backoff.reset)
         self._life.pulse.begin()
         if self._life.around.fleet.is_canary_at_risk(self._account.record.id):
