@@ -89,7 +89,7 @@ class Examination:
                 "ok",
                 f"towerd {running['version']}, pid {running['pid']}, since {running['started_at']}",
             )
-            self._compare(running["version"], running["api"]["major"])
+            self._compare(running["version"], running["api"]["major"], running.get("whatsapp_version"))
             seen = client.daemon_doctor()
         except Failure as failure:
             command = (
@@ -113,7 +113,7 @@ class Examination:
             )
         return seen
 
-    def _compare(self, theirs: str, their_major: int) -> None:
+    def _compare(self, theirs: str, their_major: int, whatsapp: str | None) -> None:
         own = client_version()
         if their_major != API_MAJOR:
             words = f"towerd {theirs} speaks API {their_major}, towerctl {own} API {API_MAJOR}"
@@ -122,7 +122,9 @@ class Examination:
             words = f"towerd {theirs} runs, towerctl is {own}"
             self._note("version", "warning", words, machine.as_root("systemctl restart towerd"))
         else:
-            self._note("version", "ok", f"both are {own}")
+            self._note(
+                "version", "ok", f"both are {own}" + (f"; WhatsApp is told {whatsapp}" if whatsapp else "")
+            )
 
     def _note(self, check: str, level: str, line: str, command: str | None = None) -> None:
         self._findings.append(finding(check, level, line, command))

@@ -74,6 +74,15 @@ def test_when_all_is_well_that_is_exit_0_and_a_line_each(well: FakeDaemon, tower
     assert tower("doctor", "-q").err == ""
 
 
+def test_the_version_that_whatsapp_is_told_stands_with_the_versions(
+    well: FakeDaemon, daemon: FakeDaemon, tower: Tower
+) -> None:
+    daemon.prepare(
+        "daemon.version", daemon.version() | {"version": version(), "whatsapp_version": "2.3000.1"}
+    )
+    assert told(tower, status=0)["version"]["line"] == f"both are {version()}; WhatsApp is told 2.3000.1"
+
+
 @pytest.mark.parametrize(("level", "status"), [("warning", 1), ("failure", 2)])
 def test_the_worst_finding_decides_the_exit_status_and_has_its_command(
     well: FakeDaemon, tower: Tower, level: str, status: int
