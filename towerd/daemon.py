@@ -37,6 +37,7 @@ from towerd.declarations import DIRECTORY, Reader
 from towerd.doctor.doctor import Doctor
 from towerd.dropins import DropIns
 from towerd.events import EventStream
+from towerd.housekeeping import Housekeeping
 from towerd.incidents import Incidents, Outlook, outlook
 from towerd.metrics import Metrics
 from towerd.notify import Notifier, Programs, wanted
@@ -241,6 +242,7 @@ class Daemon:
         courier = Courier(self._settings, ledger=ledger, clock=self._clock, count=metrics.attempted)
         events.tap(courier.wake)
         textfile = Textfile(metrics, self._settings)
+        housekeeping = Housekeeping(self._settings, ledger=ledger, clock=self._clock)
 
         def problems() -> list[str]:
             asides = [one for one in (watch.problem, textfile.problem) if one]
@@ -305,6 +307,7 @@ class Daemon:
             asyncio.create_task(notifier.run(), name="notifier"),
             asyncio.create_task(textfile.run(), name="textfile"),
             asyncio.create_task(courier.run(), name="webhooks"),
+            asyncio.create_task(housekeeping.run(), name="housekeeping"),
             asyncio.create_task(self._stores.run(), name="stores"),
         ]
         try:

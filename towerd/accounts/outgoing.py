@@ -13,7 +13,6 @@ from towerd.accounts.models import Outgoing
 from towerd.accounts.records import OutgoingRecord
 
 _OPEN = ("queued", "sending")
-_PRUNED_EVERY = 100
 
 
 def by_key(account_id: str, key: str) -> OutgoingRecord | None:
@@ -77,19 +76,17 @@ def sent_since(account_id: str, moment: float) -> list[float]:
     return [row["settled_at"] for row in rows]
 
 
-def prune(record: OutgoingRecord, *, kept: int, before: float) -> None:
+def prune(account_id: str, *, kept: int, before: float) -> None:
     """Delete an account's settled texts beyond a number, and those from before a time."""
-    if record.id % _PRUNED_EVERY:
-        return
     newest_to_go = (
         Outgoing.select(Outgoing.id)
-        .where(Outgoing.account_id == record.account_id)
+        .where(Outgoing.account_id == account_id)
         .order_by(Outgoing.id.desc())
         .offset(kept)
         .limit(1)
     )
     Outgoing.delete().where(
-        (Outgoing.account_id == record.account_id)
+        (Outgoing.account_id == account_id)
         & Outgoing.state.not_in(_OPEN)
         & ((Outgoing.id <= newest_to_go) | (Outgoing.created_at < before))
     ).execute()

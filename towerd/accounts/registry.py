@@ -275,14 +275,15 @@ class Registry:
                 mailbox.count(record.account_id, day, sent=1)
             return self._write_events(events)
 
-    def prune_outgoing(self, record: OutgoingRecord, *, kept: int, before: float) -> None:
-        """Delete settled texts of an account that are too many or too old; now and then, after one was added.
+    def prune(self, account_id: str, *, kept: int, before: float) -> None:
+        """Delete an account's messages and settled texts that are too many or too old.
 
         Raises:
             RegistryError: nothing was deleted.
         """
         with Transaction(self._database):
-            outgoing.prune(record, kept=kept, before=before)
+            mailbox.prune(account_id, kept=kept, before=before)
+            outgoing.prune(account_id, kept=kept, before=before)
 
     def outgoing_by_key(self, account_id: str, key: str) -> OutgoingRecord | None:
         """Return the text that a key names.

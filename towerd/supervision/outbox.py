@@ -108,11 +108,9 @@ class Outbox:
                 return _the_same(known, record)
         await self._require_room()
         accepted: list[OutgoingRecord] = []
-        limits = self._around.config.messages
 
         def write(registry: Registry) -> list[EventRecord]:
             accepted.append(registry.accept(record))
-            registry.prune_outgoing(accepted[0], kept=limits.kept, before=now - limits.kept_days * 86400.0)
             return []
 
         await self._around.ledger.commit(write)
