@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -248,6 +249,46 @@ def test_a_daemon_that_is_mute_or_dead_is_seen_from_outside(towerd: Towerd) -> N
     (finding,) = of(towerd, "socket")
     assert finding["line"].endswith("is refused: no daemon listens there")
     assert finding["command"] == f"towerd --socket {towerd.socket}"
+
+
+# --- versions, keys, workers -----------------------------------------------------------------------------
+
+
+def test_a_daemon_of_another_version_is_seen_and_mended_by_a_restart(towerd: Towerd) -> None:
+    # As after an upgrade: what runs is older than what lies on the disk.
+    older = towerd.directory / "older"
+    older.mkdir()
+    (older / "sitecustomize.py").write_text("import towerd\ntowerd.__version__ = '0.0.9'\n")
+    behind(towerd, PYTHONPATH=str(older))
+    (finding,) = of(towerd, "version")
+    assert (finding["level"], finding["line"].startswith("towerd 0.0.9 runs, ")) == ("warning", True)
+    assert finding["command"].endswith("systemctl restart towerd")
+    towerd.prefix = []
+    towerd.restart()
+    assert levels(towerd, "version") == ["ok"]
+
+
+def test_a_key_that_is_not_there_is_a_warning_until_one_is_given(towerd: Towerd) -> None:
+    # What is sealed lies plain in memory, which has to be one.
+    with tempfile.TemporaryDirectory(prefix="tower-memory-", dir="/dev/shm") as memory:
+        give_a_key(towerd, memory)
+
+
+def give_a_key(towerd: Towerd, memory: str) -> None:
+    behind(towerd, XDG_RUNTIME_DIR=memory)
+    (finding,) = of(towerd, "key")
+    assert (finding["level"], finding["command"]) == ("warning", "man 8 towerd")
+    key = towerd.directory / "store.key"
+    generate = [BIN / "towerctl", "key", "generate", "-o", key]
+    subprocess.run(generate, check=True, capture_output=True, timeout=DEADLINE_SECONDS)
+    towerd.config.write_text(f'[stores]\nkey_file = "{key}"\n')
+    towerd.restart()
+    assert levels(towerd, "key") == ["ok"]
+    key.unlink()
+    assert towerd.end() == 0
+    refused = towerd.refuse()
+    assert refused.returncode == 78
+    assert str(key) in refused.stderr
 
 
 # --- other callers ---------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def units(shown: Units | str, *, is_by_hand: bool) -> list[Finding]:
         return [finding("units", "skipped", shown)]
     masked = [name for name, unit in shown.items() if unit.get("LoadState") == "masked"]
     if masked and not is_by_hand:
-        words = f"{' and '.join(masked)} masked, so nothing can start the service"
+        words = f"masked, so that nothing can start it: {', '.join(masked)}"
         return [finding("units", "failure", words, start_command(shown))]
     there = {name: unit for name, unit in shown.items() if unit.get("LoadState") == "loaded"}
     failed = [name for name, unit in there.items() if unit.get("ActiveState") == "failed"]

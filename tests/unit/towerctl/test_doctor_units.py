@@ -37,7 +37,7 @@ def test_a_unit_that_is_masked_is_a_failure_with_unmask(systemd: Systemd) -> Non
     (found,) = machine.units(machine.shown_units(), is_by_hand=False)
     assert (found["level"], found["line"]) == (
         "failure",
-        "towerd.service masked, so nothing can start the service",
+        "masked, so that nothing can start it: towerd.service",
     )
     assert found["command"] == f"systemctl unmask towerd.socket towerd.service && {REVIVE}"
     assert units(is_by_hand=True)[0][0] == "skipped"
