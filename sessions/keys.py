@@ -81,7 +81,9 @@ def read_key(path: Path, *, is_guarded: bool = False) -> StoreKey:
         # Not blocking: a pipe in the place of the file must not hold up the start.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        msg = f"the key of the stores cannot be read: {path}: {error.strerror}"
+        absent = isinstance(error, FileNotFoundError)
+        remedy = f"; make one with: towerctl key generate -o {path}" if absent else ""
+        msg = f"the key of the stores cannot be read: {path}: {error.strerror}{remedy}"
         raise KeyFileError(msg) from error
     try:
         found = os.fstat(descriptor)

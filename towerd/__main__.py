@@ -68,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         config_path, is_named = find_config(options.config)
         reading = read_config(config_path, must_exist=is_named)
-        source = KeySource.of(reading.config, find_credentials())
+        named_in = reading.sources.get("stores.key_file")
+        source = KeySource.of(reading.config, find_credentials(), named_in=named_in)
         if options.check_config:
             source.read()
             return _tell_config(config_path, reading.config)

@@ -6,6 +6,7 @@ starts on a configuration that is not valid.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -134,8 +135,13 @@ def read_toml(file: Path, mistakes: list[Mistake]) -> dict[str, Any]:
     """Return what a file of TOML holds; nothing, with a mistake noted, when it cannot be read."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         why = f"not TOML: {error}"
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        why = f"not TOML: line {line} is not UTF-8"
+    except RecursionError:
+        why = "not TOML: nested too deeply"
     except FileNotFoundError:
         why = "the file does not exist"
     except OSError as error:
@@ -180,7 +186,7 @@ def check_table(
             mistakes.append(Mistake(file=file, key=path[key], why=str(unfit)))
         except msgspec.ValidationError as error:
             why = in_words(str(error), choices=choices_of(fields[key]))
-            mistakes.append(Mistake(file=file, key=path[key], why=why))
+            mistakes.append(Mistake(file=file, key=path[key] + _element(str(error)), why=why))
     wrong = {
         field.name: "is missing"
         for field in msgspec.structs.fields(section)
@@ -195,6 +201,12 @@ def check_table(
 def _table_of(kind: Any) -> type[Section] | None:
     """Return what the keys are of a key that is itself a table; None for any other key."""
     return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
+def _element(error: str) -> str:
+    """Return which element of a list msgspec complains of, as `[2]`."""
+    found = re.search(r"at `\$((?:\[\d+\])+)`", error)
+    return found[1] if found else ""
 
 
 class _Unfit(Exception):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.tower import BIN
+from tests.e2e.tower import BIN, children
 from tests.whatsapp.simulator import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -159,6 +159,60 @@ def test_a_frozen_daemon_gives_no_sign_of_life(place: Path, manager: Manager) ->
         manager.socket.settimeout(1.5)
         with pytest.raises(TimeoutError):
             manager.hear_for_ever()
+    finally:
+        process.kill()
+        process.wait()
+
+
+# A supervision pass that never comes back, beside an event loop that runs.
+STUCK = """
+import asyncio, sys
+from towerd import __main__, daemon
+from towerd.supervision.supervisor import Supervisor
+async def stuck(self):
+    await asyncio.Event().wait()
+Supervisor._patrol = stuck
+daemon.PATROL_SECONDS = 0.1
+sys.exit(__main__.main([]))
+"""
+
+
+def test_a_supervision_pass_that_is_stuck_gives_no_sign_of_life(place: Path, manager: Manager) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUCK],
+        env=environment(place, NOTIFY_SOCKET=str(manager.path), WATCHDOG_USEC="300000"),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        manager.wait_for("READY=1")
+        manager.socket.settimeout(1.5)
+        with pytest.raises(TimeoutError):
+            manager.hear_for_ever()
+        assert answers(place / "own.sock")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_mute_worker_is_no_reason_to_give_no_sign_of_life(place: Path, manager: Manager) -> None:
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+    process = subprocess.Popen(
+        [BIN / "towerd"],
+        env=environment(place, NOTIFY_SOCKET=str(manager.path), WATCHDOG_USEC="300000", **nowhere),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        manager.wait_for("READY=1")
+        add = [BIN / "towerctl", "--socket", place / "own.sock", "add", "sales"]
+        subprocess.run(add, capture_output=True, timeout=60, check=True)
+        assert manager.wait_for("STATUS=0/1") == "STATUS=0/1 connected; 1 pairing"
+        (worker,) = wait_for(lambda: children(process.pid), what="its worker runs")
+        os.kill(worker, signal.SIGSTOP)
+        for _ in range(10):
+            manager.told.clear()
+            manager.wait_for("WATCHDOG=1")
+        assert answers(place / "own.sock")
+        assert children(process.pid) == [worker]
     finally:
         process.kill()
         process.wait()

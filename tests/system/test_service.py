@@ -53,13 +53,25 @@ def test_a_request_right_after_kill_9_is_answered(server: Machine) -> None:
     assert server.main_pid() != killed
 
 
+# towerd with a signal that blocks its event loop.
+BLOCKED = """
+import signal, time
+signal.signal(signal.SIGUSR1, lambda *_: time.sleep(3600))
+from towerd.__main__ import main
+raise SystemExit(main([]))
+"""
+
+
+@pytest.mark.parametrize("how", ["STOP", "USR1"])
 def test_a_daemon_that_hangs_is_aborted_with_its_stacks_in_the_journal_and_started_again(
-    server: Machine,
+    server: Machine, how: str
 ) -> None:
-    change_unit(server, SERVICE, "[Service]\nWatchdogSec=2\n")
+    server.write("/srv/blocked.py", BLOCKED)
+    start = "ExecStart=\nExecStart=/usr/lib/tower/bin/python3 /srv/blocked.py\n"
+    change_unit(server, SERVICE, f"[Service]\nWatchdogSec=2\n{start}")
     server.run("systemctl", "restart", SERVICE)
     hung = server.main_pid()
-    server.signal(hung, "STOP")
+    server.signal(hung, how)
     server.run("towerctl", "--timeout", "60", "list")
     assert server.main_pid() != hung
     journal = server.journal()

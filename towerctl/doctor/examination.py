@@ -47,9 +47,10 @@ class Examination:
 
     def carry_out(self) -> Mapping[str, Any]:
         """Return what --json prints: the findings, the worst level, and whether they are all there are."""
-        shown = machine.shown_units()
-        client = self._connect(shown)
+        client = self._connect()
         seen = self._ask(client) if client is not None else None
+        # Not before: who connects may have had the service started.
+        shown = machine.shown_units()
         by_hand, forbidden = self._is_by_hand, self._is_forbidden
         self._findings += machine.group(is_by_hand=by_hand, is_forbidden=forbidden)
         self._findings += machine.units(shown, is_by_hand=by_hand)
@@ -60,24 +61,24 @@ class Examination:
             self._findings += seen["findings"]
         return {"findings": self._findings, "level": worst(self._findings), "complete": is_complete}
 
-    def _connect(self, shown: machine.Units | str) -> Client | None:
+    def _connect(self) -> Client | None:
         try:
             client = self._app.connect(default_timeout_seconds=TIMEOUT_SECONDS)
         except Unreachable as failure:
             for absent in failure.tried:
                 self._is_by_hand = absent.path != sockets.SYSTEM_SOCKET
                 self._is_forbidden = absent.is_forbidden
-            self._note("socket", "failure", failure.message, self._start_command(failure, shown))
+            self._note("socket", "failure", failure.message, self._start_command(failure))
             return None
         self._is_by_hand = client.path != sockets.SYSTEM_SOCKET
         self._note("socket", "ok", f"{client.path} answers")
         return client
 
-    def _start_command(self, failure: Unreachable, shown: machine.Units | str) -> str:
+    def _start_command(self, failure: Unreachable) -> str:
         if self._is_forbidden:
             return "sudo towerctl doctor"
         if not self._is_by_hand:
-            return machine.start_command(shown)
+            return machine.start_command(machine.shown_units())
         return f"towerd --socket {failure.tried[-1].path}"
 
     def _ask(self, client: Client) -> Any:

@@ -147,12 +147,24 @@ def test_whole_number_is_a_duration_too(main: Path) -> None:
     assert read(write(main, "[reconnect]\nbase_seconds = 2\n"), must_exist=True).reconnect.base_seconds == 2
 
 
-@pytest.mark.parametrize("content", [b"[pairing", b"a = 1\na = 2\n", b"\xff\xfe", b"= 1"])
+@pytest.mark.parametrize(
+    "content", [b"[pairing", b"a = 1\na = 2\n", b"\xff\xfe", b"= 1", b"a = " + b"[" * 100_000]
+)
 def test_file_that_is_not_toml_is_named(main: Path, content: bytes) -> None:
     main.write_bytes(content)
     ((file, key, why),) = mistakes_in(main)
     assert (file, key) == ("tower.toml", "")
     assert "not TOML" in why
+
+
+def test_a_byte_that_is_not_utf_8_is_named_by_its_line(main: Path) -> None:
+    main.write_bytes(b"[pairing]\ndevice_name = 'B\xfcro'\n")
+    assert mistakes_in(main) == [("tower.toml", "", "not TOML: line 2 is not UTF-8")]
+
+
+def test_an_element_of_a_list_is_named_by_its_place(main: Path) -> None:
+    write(main, '[access]\nmay_add = ["*", 3]\n')
+    assert mistakes_in(main) == [("tower.toml", "access.may_add[1]", "must be text, not a whole number")]
 
 
 def test_directory_in_place_of_the_file_is_named(main: Path) -> None:
@@ -240,15 +252,15 @@ owners = ["alice", 5]
         "access.grants[1].role": "is missing",
         "access.grants[1].to": "must be a list, not text",
         "access.grants[1].owners": "must have at least 1 entries",
-        "access.grants[2].to": "must have at least 1 characters",
-        "access.grants[2].owners": "must be text, not a whole number",
+        "access.grants[2].to[0]": "must have at least 1 characters",
+        "access.grants[2].owners[1]": "must be text, not a whole number",
     }
 
 
 @pytest.mark.parametrize("value", ["1", '"viewer"', "[1]", "{}", '["viewer"]'])
 def test_grants_that_are_no_tables_are_a_mistake(main: Path, value: str) -> None:
     ((_, key, why),) = mistakes_in(write(main, f"[access]\ngrants = {value}\n"))
-    assert key == "access.grants"
+    assert key == ("access.grants[0]" if value in ("[1]", '["viewer"]') else "access.grants")
     assert why
 
 

@@ -102,8 +102,13 @@ def test_credentials_without_a_key_are_no_key(tmp_path: Path) -> None:
 
 def test_key_file_that_is_named_and_missing_is_an_error_and_not_no_key(tmp_path: Path) -> None:
     config = Config(stores=StoresConfig(key_file=str(tmp_path / "missing")))
-    with pytest.raises(KeyFileError, match="No such file"):
-        KeySource.of(config, None).read()
+    with pytest.raises(KeyFileError) as caught:
+        KeySource.of(config, None, named_in=Path("/etc/tower/tower.toml")).read()
+    missing = tmp_path / "missing"
+    assert str(caught.value) == (
+        f"/etc/tower/tower.toml: stores.key_file: the key of the stores cannot be read: {missing}: "
+        f"No such file or directory; make one with: towerctl key generate -o {missing}"
+    )
 
 
 def test_source_names_itself_without_what_is_in_it(tmp_path: Path) -> None:
