@@ -97,6 +97,9 @@ class Tree:
             self._copy(page, self._layout.manuals / f"man{page.suffix[1:]}" / page.name)
         for name in ("README.md", "CHANGELOG.md"):
             self._copy(SOURCE / name, self._layout.documents / name)
+        # Where README.md looks for them.
+        for page in sorted((SOURCE / "docs").glob("*.md")):
+            self._copy(page, self._layout.documents / "docs" / page.name)
 
     def _completions(self) -> None:
         interpreter = self.real(self._layout.home) / "bin/python3"

@@ -22,6 +22,7 @@ from towerd.accounts.records import AccountRecord, EventDraft, IncidentRecord
 from towerd.clock import Clock
 from towerd.configuration import Configuration
 from towerd.dropins import DropIns
+from towerd.notices import OVER
 from towerd.reasons import action_for
 from towerd.supervision.fleet import Fleet
 from towerd.supervision.health import Condition
@@ -302,7 +303,7 @@ class Incidents:
                 self._well_since.pop(subject, None)
             elif now - self._well_since.setdefault(subject, now) >= self._well_seconds():
                 incident = self._open[subject]
-                gone = "removed" if incident.account_id else "over"
+                gone = "removed" if incident.account_id else OVER
                 self._end(incident, seen.outcomes.get(subject, gone))
         for incident in list(self._over.values()):
             if self._is_told(incident):
@@ -335,7 +336,7 @@ class Incidents:
 
     def _end(self, incident: IncidentRecord, outcome: str) -> None:
         del self._open[incident.subject], self._well_since[incident.subject]
-        log.info("incident %s is over: %s", incident.id, outcome)
+        log.info("incident %s is over%s", incident.id, "" if outcome == OVER else f": {outcome}")
         over = msgspec.structs.replace(incident, closed_at=self._clock.now(), outcome=outcome)
         self._keep(over, "incident.closed", kind=over.kind, outcome=outcome)
 

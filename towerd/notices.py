@@ -16,6 +16,9 @@ from towerd.accounts.records import IncidentRecord
 from towerd.clock import rfc3339, rfc3339_or_none
 from towerd.users import user_name
 
+OVER = "over"
+"""The outcome of an incident whose subject is well, and has no better word for it."""
+
 Happening = Literal["opened", "changed", "closed", "summary", "test"]
 
 
@@ -141,7 +144,10 @@ def _told(incident: IncidentRecord, channel: str) -> Told:
 
 
 def _headline(told: Told) -> str:
-    return f"over ({told.outcome}): {told.line}" if told.event == "closed" else told.line
+    if told.event != "closed":
+        return told.line
+    how = "" if told.outcome in (None, OVER) else f" ({told.outcome})"
+    return f"over{how}: {told.line}"
 
 
 def _paragraph(told: Told) -> str:

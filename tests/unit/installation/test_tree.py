@@ -58,6 +58,9 @@ def test_manuals_and_completions_lie_where_they_are_looked_for(tree: Tree, tmp_p
         f"{share}/bash-completion/completions/towerctl",
         f"{share}/zsh/site-functions/_towerctl",
         f"{share}/fish/vendor_completions.d/towerctl.fish",
+        f"{share}/doc/tower/README.md",
+        f"{share}/doc/tower/docs/automation.md",
+        f"{share}/doc/tower/docs/faults.md",
     }
     assert (tmp_path / "opt/tower/share/zsh/site-functions/_towerctl").read_text() == "completes in zsh\n"
 

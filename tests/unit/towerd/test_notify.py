@@ -170,7 +170,7 @@ def test_each_incident_is_told_once_and_its_end_once(tmp_path: Path) -> None:
             await office.until_told("one")
             office.see("one")
             office.see()
-            await office.until_told("one", "over (over): one")
+            await office.until_told("one", "over: one")
             office.see()
             await turns()
             assert office.post.tries == 2
@@ -278,7 +278,7 @@ def test_a_restart_tells_what_was_not_told_and_nothing_else(tmp_path: Path) -> N
             office.see("told", "untold")
             await turns()
             office.see("untold")
-            await office.until_told("told", "untold", "over (over): told")
+            await office.until_told("told", "untold", "over: told")
         async with office.staffed():
             await turns()
         assert len(office.post.messages) == 3
