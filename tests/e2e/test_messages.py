@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,10 +23,6 @@ cap_seconds = 1
 [limits]
 per_minute = 600
 """
-KILLS = int(os.environ.get("TOWER_TEST_MESSAGE_KILLS", "6"))
-"""Kills of the one test that measures what they cost; each comes with about 40 messages."""
-LOST_PER_KILL = 102
-"""What the library's channel, its callback and the message before it can hold: tests/whatsapp/README.md."""
 
 
 @pytest.fixture
@@ -90,6 +85,28 @@ def test_what_waited_while_the_daemon_was_away_comes_after(tower: Tower, simulat
     own = next(one for one in found if one["text"] == "from my phone")
     assert (own["from_me"], own["chat"]) == (True, f"{GRACE}@s.whatsapp.net")
     assert tower.account("sales")["received_today"] == 1
+
+
+def test_messages_are_followed_over_a_kill_without_gap_or_repeat(tower: Tower, simulator: Simulator) -> None:
+    simulator.deliver(PHONE, GRACE, "before")
+    wait_for_texts(tower, "before")
+    with tower.spawn_ctl("messages", "sales", "--follow", "--since", "0", "--json") as following:
+        assert following.stdout is not None
+
+        def next_text() -> str:
+            return str(json.loads(following.stdout.readline())["text"])
+
+        assert next_text() == "before"
+        simulator.deliver(PHONE, GRACE, "during")
+        assert next_text() == "during"
+        tower.kill()
+        simulator.deliver(PHONE, GRACE, "while nobody was there")
+        tower.start()
+        assert next_text() == "while nobody was there"
+        simulator.react(PHONE, GRACE, received(tower)[0]["message_id"], "\u2b50")
+        simulator.deliver(PHONE, GRACE, "after")
+        assert [next_text(), next_text()] == ["\u2b50", "after"]
+        following.terminate()
 
 
 def test_a_group_is_a_chat(tower: Tower, simulator: Simulator) -> None:
@@ -205,35 +222,3 @@ def test_a_worker_that_dies_over_a_text_does_not_send_it_twice(tower: Tower, sim
     tower.wait_for_state("sales", "connected", seconds=30)
     tower.ctl("send", "sales", "--to", f"+{GRACE}", "--wait", "certainly")
     assert [one["text"] for one in simulator.outbox(PHONE)] == ["perhaps", "certainly"]
-
-
-def test_kills_cost_no_more_than_the_library_holds(tower: Tower, simulator: Simulator) -> None:
-    rng = random.Random(20261121)
-    delivered: list[str] = []
-    simulator.deliver(PHONE, GRACE, "first contact")
-    wait_for_texts(tower, "first contact")
-    for kill in range(KILLS):
-        for number in range(rng.randint(20, 60)):
-            delivered.append(simulator.deliver(PHONE, GRACE, f"{kill}-{number}")["id"])
-            if number == 15:
-                if rng.random() < 0.5:
-                    tower.kill()
-                    tower.start()
-                else:
-                    for worker in tower.workers():
-                        os.kill(worker, 9)
-        tower.wait_for_state("sales", "connected", seconds=40)
-    wait_for(lambda: not simulator.backlog(PHONE), seconds=60, what="everything is acknowledged")
-
-    def missing() -> set[str]:
-        kept = {one["message_id"] for one in received(tower)}
-        return {one["id"] for one in simulator.acknowledged(PHONE)} - kept
-
-    # What was acknowledged last may still be on its way to the database.
-    last = delivered[-1]
-    wait_for(lambda: last in {one["message_id"] for one in received(tower)}, what="the last message")
-    lost = missing()
-    print(f"{KILLS} kills, {len(delivered)} messages, {len(lost)} lost")
-    assert len(lost) <= LOST_PER_KILL * KILLS
-    ids = [one["message_id"] for one in received(tower)]
-    assert len(ids) == len(set(ids)), "nothing comes twice"
