@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.bystander import stays_connected
 from tests.e2e.disks import fill, is_root_with_mounts, needs_mounts, small_disk
 from tests.e2e.tower import BIN, Tower
 from tests.whatsapp.simulator import Simulator, wait_for
@@ -773,6 +774,15 @@ def cramped(simulator: Simulator) -> Iterator[Tower]:
 def test_on_a_full_disk_sessions_stay_up_and_nothing_is_half_done(
     cramped: Tower, simulator: Simulator
 ) -> None:
+    with stays_connected(cramped, simulator):
+        fill_and_use_the_disk(cramped, simulator)
+    cramped.terminate()
+    cramped.start()
+    cramped.wait_for_state("better", "connected")
+    assert "Traceback" not in cramped.log()
+
+
+def fill_and_use_the_disk(cramped: Tower, simulator: Simulator) -> None:
     before = names_and_states(cramped)
     since = cramped.account("good")["since"]
     filler = fill(cramped.state)
@@ -792,11 +802,12 @@ def test_on_a_full_disk_sessions_stay_up_and_nothing_is_half_done(
         assert names_and_states(cramped) == before
     assert cramped.account("good")["since"] == since
     assert len(simulator.devices(GOOD_PHONE)) == 1
-    assert len(simulator.sessions()) == 1
+    assert len(simulator.sessions()) == 2
 
     # A session loses its line and comes back, although nothing of it can be written down.
+    before = simulator.wait_online(GOOD_PHONE)["connection"]
     simulator.drop(GOOD_PHONE)
-    cramped.wait_for_state("good", "reconnecting")
+    wait_for(lambda: simulator.wait_online(GOOD_PHONE)["connection"] > before, what="another connection")
     cramped.wait_for_state("good", "connected")
     wait_for(lambda: "cannot be written" in cramped.ctl("status"), what="status tells of the full disk")
 
@@ -804,9 +815,8 @@ def test_on_a_full_disk_sessions_stay_up_and_nothing_is_half_done(
     wait_for(lambda: cramped.rpc("daemon.status")["registry"] == "ok", what="the registry is written again")
     cramped.ctl("rename", "good", "better")
     # What happened meanwhile is written down in the end.
-    kinds = [event["data"]["new"] for event in cramped.events("session.state")]
-    assert kinds[-2:] == ["reconnecting", "connected"]
-    cramped.terminate()
-    cramped.start()
-    cramped.wait_for_state("better", "connected")
-    assert "Traceback" not in cramped.log()
+    wait_for(lambda: states_told(cramped)[-2:] == ["reconnecting", "connected"], what="it is written down")
+
+
+def states_told(tower: Tower) -> list[str]:
+    return [event["data"]["new"] for event in tower.events("session.state")]

@@ -27,7 +27,9 @@ def wait_for_reason(tower: Tower, name: str, reason: str) -> dict[str, object]:
     return account
 
 
-def test_a_phone_is_linked_once_and_the_first_account_stays(tower: Tower, simulator: Simulator) -> None:
+def test_a_phone_is_linked_once_and_the_first_account_stays(
+    tower: Tower, simulator: Simulator, untouched: None
+) -> None:
     first = tower.link(simulator, "first", PHONE)
     tower.ctl("add", "second")
     simulator.scan(payload(tower, "second"), PHONE)
@@ -43,7 +45,9 @@ def test_a_phone_is_linked_once_and_the_first_account_stays(tower: Tower, simula
     tower.wait_for_state("second", "connected")
 
 
-def test_of_two_racing_pairings_of_one_phone_exactly_one_wins(tower: Tower, simulator: Simulator) -> None:
+def test_of_two_racing_pairings_of_one_phone_exactly_one_wins(
+    tower: Tower, simulator: Simulator, untouched: None
+) -> None:
     names = ["one", "two"]
     for name in names:
         tower.ctl("add", name)
@@ -91,7 +95,9 @@ def test_a_removal_logs_a_duplicate_out_that_nobody_had_heard_of(tower: Tower, s
     tower.wait_for_state("first", "connected")
 
 
-def test_another_phone_than_before_is_refused_unless_allowed(tower: Tower, simulator: Simulator) -> None:
+def test_another_phone_than_before_is_refused_unless_allowed(
+    tower: Tower, simulator: Simulator, untouched: None
+) -> None:
     tower.link(simulator, "sales", PHONE)
     tower.ctl("logout", "sales", "--yes")
     simulator.scan(payload(tower, "sales"), OTHER_PHONE)
@@ -148,10 +154,12 @@ def test_a_pairing_code_links_the_phone(tower: Tower, simulator: Simulator) -> N
     assert code not in json.dumps(tower.events())
 
 
-def test_a_pairing_code_outlives_the_line_by_asking_anew(tower: Tower, simulator: Simulator) -> None:
+def test_a_pairing_code_outlives_the_line_by_asking_anew(
+    tower: Tower, simulator: Simulator, untouched: None
+) -> None:
     tower.ctl("add", "sales", "--no-pair")
     first = tower.rpc("account.pair", account="sales", phone=PHONE)["code"]
-    simulator.drop()
+    simulator.drop_unpaired()
     wait_for(lambda: len(tower.events("session.code")) == 2, seconds=30, what="a new code is announced")
     second = tower.rpc("account.pair", account="sales", phone=PHONE)["code"]
     assert second != first
@@ -171,7 +179,7 @@ def test_a_pairing_by_code_goes_on_by_code_after_a_kill_of_the_daemon(
     tower.wait_for_state("sales", "connected")
 
 
-def test_a_passkey_request_is_named(tower: Tower, simulator: Simulator) -> None:
+def test_a_passkey_request_is_named(tower: Tower, simulator: Simulator, untouched: None) -> None:
     simulator.passkey()
     tower.ctl("add", "sales")
     simulator_error = None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.bystander import comes_back
 from tests.e2e.tower import RpcError, Tower
 from tests.whatsapp.simulator import SimulatorError, wait_for
 
@@ -163,7 +164,8 @@ def test_kills_of_the_daemon_lose_nothing_that_was_acknowledged(simulator: Simul
 
     def run(number: int) -> None:
         try:
-            with Tower(simulator, config=CONFIG) as tower:
+            phone = f"4930000000{number}"
+            with Tower(simulator, config=CONFIG) as tower, comes_back(tower, simulator, phone):
                 Victim(tower, simulator, number).run(KILLS_EACH)
         except BaseException as error:
             failures.append(error)

@@ -83,21 +83,22 @@ def test_a_file_that_goes_while_the_daemon_is_away_keeps_the_account_from_loggin
 
 @pytest.mark.parametrize("kind", ["http", "socks5"])
 def test_an_account_with_a_proxy_of_its_own_goes_through_it_and_never_past_it(
-    tower: Tower, simulator: Simulator, directory: Path, tmp_path: Path, kind: Kind
+    tower: Tower, simulator: Simulator, directory: Path, tmp_path: Path, untouched: None, kind: Kind
 ) -> None:
     proxy_file = tmp_path / "proxy"
+    others = connections(simulator)
     with Relay(simulator, kind, login=LOGIN) as relay:
         proxy_file.write_text(relay.url + "\n")
         declare(directory, "sales", f'proxy_file = "{proxy_file}"')
         wait_for_account(tower, "sales")
         link(tower, simulator, "sales")
         # Every connection that the server saw came through the proxy, the login after the scan included.
-        assert len(relay.targets) == len(simulator.log()["connections"]) >= 2
+        assert len(relay.targets) == connections(simulator) - others >= 2
         if kind == "http":
             assert set(relay.targets) == {"web.whatsapp.com:443"}
 
         # It refuses: the account says so, and nothing gets to the server another way.
-        seen = len(simulator.log()["connections"])
+        seen = connections(simulator)
         relay.refuses = True
         relay.drop()
         wait_for(lambda: relay.refused > 0, seconds=60, what="a refusal")
@@ -106,18 +107,39 @@ def test_an_account_with_a_proxy_of_its_own_goes_through_it_and_never_past_it(
         assert refused["phone"] == f"+{PHONE}"
         tower.ctl("restart", "sales")
         wait_for(lambda: tower.account("sales")["reason"] == "proxy", seconds=60, what="the reason")
-        assert len(simulator.log()["connections"]) == seen
+        assert connections(simulator) == seen
         relay.refuses = False
         tower.wait_for_state("sales", "connected", seconds=60)
-        assert len(relay.targets) == len(simulator.log()["connections"])
+        assert len(relay.targets) == connections(simulator) - others
 
-    # It is gone altogether, and a restart of the daemon does not get past it either.
-    seen = len(simulator.log()["connections"])
+    # It is gone altogether.
+    seen = connections(simulator)
+    tower.ctl("restart", "sales")
+    wait_for(lambda: tower.account("sales")["reason"] == "proxy", seconds=60, what="the reason")
+    assert connections(simulator) == seen
+    assert_secret(tower, PASSWORD)
+
+
+def test_a_restart_of_the_daemon_does_not_get_past_a_proxy_that_is_gone(
+    tower: Tower, simulator: Simulator, directory: Path, tmp_path: Path
+) -> None:
+    proxy_file = tmp_path / "proxy"
+    with Relay(simulator, "http", login=LOGIN) as relay:
+        proxy_file.write_text(relay.url + "\n")
+        declare(directory, "sales", f'proxy_file = "{proxy_file}"')
+        wait_for_account(tower, "sales")
+        link(tower, simulator, "sales")
     tower.terminate()
+    seen = connections(simulator)
     tower.start()
     wait_for(lambda: tower.account("sales")["reason"] == "proxy", seconds=60, what="the reason")
-    assert len(simulator.log()["connections"]) == seen
+    assert connections(simulator) == seen
     assert_secret(tower, PASSWORD)
+
+
+def connections(simulator: Simulator) -> int:
+    """Return how many connections the server has seen."""
+    return len(simulator.log()["connections"])
 
 
 def assert_secret(tower: Tower, secret: str) -> None:
@@ -131,8 +153,9 @@ def assert_secret(tower: Tower, secret: str) -> None:
 
 @pytest.mark.parametrize("content", [None, "", "proxy.example:3128", "direct://"])
 def test_an_account_whose_proxy_cannot_be_read_does_not_start(
-    tower: Tower, simulator: Simulator, directory: Path, tmp_path: Path, content: str | None
+    tower: Tower, simulator: Simulator, directory: Path, tmp_path: Path, untouched: None, content: str | None
 ) -> None:
+    others = connections(simulator)
     proxy_file = tmp_path / "proxy"
     if content is not None:
         proxy_file.write_text(content)
@@ -144,9 +167,9 @@ def test_an_account_whose_proxy_cannot_be_read_does_not_start(
     assert "towerctl start sales" in failed["action"]
     refused = tower.run("qr", "sales")
     assert refused.returncode == 8
-    assert simulator.log()["connections"] == []
+    assert connections(simulator) == others
     with Relay(simulator) as relay:
         proxy_file.write_text(relay.url)
         tower.ctl("start", "sales")
         link(tower, simulator, "sales")
-        assert len(relay.targets) == len(simulator.log()["connections"])
+        assert len(relay.targets) == connections(simulator) - others

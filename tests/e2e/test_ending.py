@@ -36,7 +36,7 @@ def test_a_stopped_account_is_logged_out_when_it_is_removed(tower: Tower, simula
 
 
 def test_remove_while_whatsapp_is_away_deletes_and_says_that_the_logout_failed(
-    tower: Tower, simulator: Simulator
+    tower: Tower, simulator: Simulator, untouched: None
 ) -> None:
     tower.link(simulator, "sales", PHONE)
     simulator.refuse()
@@ -61,7 +61,7 @@ def test_logout_keeps_the_account_and_does_not_pair_again(tower: Tower, simulato
     assert again["logout"] == "not-linked"
 
 
-def test_a_logout_that_fails_wipes_nothing(tower: Tower, simulator: Simulator) -> None:
+def test_a_logout_that_fails_wipes_nothing(tower: Tower, simulator: Simulator, untouched: None) -> None:
     tower.link(simulator, "sales", PHONE)
     simulator.refuse()
     simulator.drop(PHONE)
@@ -82,7 +82,9 @@ def test_unpair_forgets_here_only(tower: Tower, simulator: Simulator) -> None:
     assert simulator.log()["counters"]["logouts"] == {}
 
 
-def test_an_unlink_on_the_phone_brings_a_new_qr_by_itself(tower: Tower, simulator: Simulator) -> None:
+def test_an_unlink_on_the_phone_brings_a_new_qr_by_itself(
+    tower: Tower, simulator: Simulator, untouched: None
+) -> None:
     tower.link(simulator, "sales", PHONE)
     simulator.logout(PHONE)
     account = tower.wait_for_state("sales", "pairing", seconds=10)
@@ -94,7 +96,7 @@ def test_an_unlink_on_the_phone_brings_a_new_qr_by_itself(tower: Tower, simulato
 
 
 def test_an_unlink_while_the_daemon_is_away_is_noticed_at_the_next_login(
-    tower: Tower, simulator: Simulator
+    tower: Tower, simulator: Simulator, touched: None
 ) -> None:
     tower.link(simulator, "sales", PHONE)
     tower.terminate()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tests.e2e.bystander import footprint, stays_connected, told_workers
 from tests.e2e.tower import Tower
 from tests.whatsapp.simulator import wait_for
 
@@ -25,17 +27,8 @@ stable_seconds = 0.01
 timeout_seconds = 60
 [truth]
 quiet_seconds = 1
-probe_seconds = 1
+probe_seconds = 2
 """
-
-
-def descriptors(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
-
-def status(pid: int, key: str) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith(key + ":")).split()[1])
 
 
 def one_round(tower: Tower, simulator: Simulator) -> None:
@@ -64,18 +57,18 @@ def one_round(tower: Tower, simulator: Simulator) -> None:
     tower.rpc("account.remove", account="guest")
 
 
+@pytest.mark.timeout(400)
 def test_nothing_is_left_over_after_many_faults(simulator: Simulator) -> None:
-    with Tower(simulator, config=CONFIG) as tower:
+    with Tower(simulator, config=CONFIG) as tower, stays_connected(tower, simulator):
         tower.link(simulator, "sales", PHONE)
         one_round(tower, simulator)
         assert tower.process is not None
-        pid = tower.process.pid
-        before = (descriptors(pid), status(pid, "Threads"), status(pid, "VmRSS"))
+        before = footprint(tower)
         for _ in range(ROUNDS):
             one_round(tower, simulator)
-        wait_for(lambda: len(tower.workers()) == 1, what="one worker is left")
-        wait_for(lambda: descriptors(pid) <= before[0], what="descriptors are back")
-        assert status(pid, "Threads") <= before[1] + 2
+        wait_for(lambda: len(tower.workers()) == len(told_workers(tower)) == 2, what="two workers are left")
+        wait_for(lambda: footprint(tower).descriptors <= before.descriptors, what="descriptors are back")
+        assert footprint(tower).threads <= before.threads + 2
         # 4 MB of slack for what an interpreter keeps; a leaked worker handle or QR would show as more.
-        assert status(pid, "VmRSS") <= before[2] + 4096
+        assert footprint(tower).memory_kib <= before.memory_kib + 4096
         assert [path.name for path in (tower.state / "sessions").iterdir() if path.name.startswith(".")] == []

@@ -98,10 +98,12 @@ def test_two_accounts_pair_at_once(tower: Tower, simulator: Simulator) -> None:
     assert [account["name"] for account in listed] == ["one", "two"]
 
 
-def test_a_dropped_line_brings_a_new_qr_and_the_old_one_is_dead(tower: Tower, simulator: Simulator) -> None:
+def test_a_dropped_line_brings_a_new_qr_and_the_old_one_is_dead(
+    tower: Tower, simulator: Simulator, untouched: None
+) -> None:
     tower.ctl("add", "sales")
     first = tower.rpc("account.qr", account="sales", wait_seconds=20)["qr"]
-    simulator.drop()
+    simulator.drop_unpaired()
     second = tower.rpc("account.qr", account="sales", wait_seconds=20, newer_than=first["id"])["qr"]
     assert second["round"] == first["round"] + 1
     assert second["data"] != first["data"]

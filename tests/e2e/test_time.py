@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.e2e.bystander import BYSTANDER, comes_back, stays_connected
 from tests.e2e.tower import Tower
 from tests.whatsapp.simulator import wait_for
 
@@ -33,8 +34,11 @@ def test_an_attempt_that_nobody_scans_is_parked_and_begins_again_by_one_command(
 
 
 def test_a_worker_that_cannot_reach_whatsapp_is_not_called_a_timeout(simulator: Simulator) -> None:
-    simulator.refuse()
-    with Tower(simulator, config="[pairing]\ntimeout_seconds = 4\n") as tower:
+    with (
+        Tower(simulator, config="[pairing]\ntimeout_seconds = 4\n") as tower,
+        stays_connected(tower, simulator),
+    ):
+        simulator.refuse()
         tower.ctl("add", "sales")
         wait_for(lambda: tower.account("sales")["reason"] in ("refused", "proxy"), what="the cause is named")
         account = tower.wait_for_state("sales", "unpaired", seconds=20)
@@ -42,7 +46,10 @@ def test_a_worker_that_cannot_reach_whatsapp_is_not_called_a_timeout(simulator: 
 
 
 def test_an_unlink_whose_automatic_pairing_ran_out_still_says_who_unlinked(simulator: Simulator) -> None:
-    with Tower(simulator, config="[pairing]\ntimeout_seconds = 6\n") as tower:
+    with (
+        Tower(simulator, config="[pairing]\ntimeout_seconds = 6\n") as tower,
+        stays_connected(tower, simulator),
+    ):
         tower.link(simulator, "sales", PHONE)
         simulator.logout(PHONE)
         tower.wait_for_state("sales", "pairing")
@@ -100,7 +107,7 @@ def test_a_pairing_past_its_deadline_is_settled_at_the_start(simulator: Simulato
 
 
 def test_a_scan_that_the_killed_daemon_never_heard_of_is_a_linked_account(simulator: Simulator) -> None:
-    with Tower(simulator) as tower:
+    with Tower(simulator) as tower, comes_back(tower, simulator):
         tower.ctl("add", "sales")
         code = tower.rpc("account.qr", account="sales", wait_seconds=20)["qr"]["data"]
         simulator.hold_success()
@@ -118,7 +125,7 @@ def test_a_jump_of_the_wall_clock_disturbs_neither_sessions_nor_the_qr(simulator
     shift.write_text("0")
     tower.environment["TOWER_TEST_CLOCK_SHIFT"] = str(shift)
     tower.environment["PYTHONPATH"] = f"{tower.environment['PYTHONPATH']}:{CHECKOUT}"
-    with tower:
+    with tower, stays_connected(tower, simulator):
         linked = tower.link(simulator, "linked", PHONE)
         tower.ctl("add", "sales")
         tower.rpc("account.qr", account="sales", wait_seconds=20)
@@ -133,7 +140,7 @@ def test_a_jump_of_the_wall_clock_disturbs_neither_sessions_nor_the_qr(simulator
 
 
 def test_a_removal_cut_short_by_a_kill_is_finished_at_the_start(simulator: Simulator) -> None:
-    with Tower(simulator) as tower:
+    with Tower(simulator) as tower, comes_back(tower, simulator):
         account = tower.link(simulator, "sales", PHONE)
         simulator.mute()
         connection = tower.connect()
@@ -146,9 +153,13 @@ def test_a_removal_cut_short_by_a_kill_is_finished_at_the_start(simulator: Simul
         connection.close()
         simulator.mute(on=False)
         tower.start()
-        wait_for(lambda: tower.rpc("account.list")["accounts"] == [], seconds=30, what="the account is gone")
+        wait_for(lambda: names(tower) == [BYSTANDER], seconds=30, what="the account is gone")
         assert list((tower.state / "sessions").glob(f"*{account['id']}*")) == []
         assert simulator.devices(PHONE) == []
+
+
+def names(tower: Tower) -> list[str]:
+    return [account["name"] for account in tower.rpc("account.list")["accounts"]]
 
 
 def intent(tower: Tower) -> str | None:
@@ -156,7 +167,7 @@ def intent(tower: Tower) -> str | None:
     import sqlite3
 
     with contextlib.closing(sqlite3.connect(tower.state / "tower.db")) as database:
-        return str(database.execute("SELECT intent FROM account").fetchone()[0])
+        return str(database.execute("SELECT intent FROM account WHERE name = 'sales'").fetchone()[0])
 
 
 def test_events_are_followed_over_a_restart_without_gap_or_repeat(simulator: Simulator) -> None:

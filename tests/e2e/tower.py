@@ -64,6 +64,8 @@ class Tower:
         self.client_environment = self.environment | {"TOWER_SOCKET": str(self.socket)}
         if simulator is not None:
             self.environment |= simulator.environment()
+        # By this the kernel tells what was started from here, also when its parent is gone.
+        self.environment["TOWER_TEST_DIRECTORY"] = str(self.directory)
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -134,6 +136,15 @@ class Tower:
         """Return the pids of the workers, as the kernel knows them."""
         assert self.process is not None
         return workers(self.process.pid)
+
+    def processes(self) -> set[int]:
+        """Return the pids of towerd and of all that it started, as the kernel knows them."""
+        mark, found = f"TOWER_TEST_DIRECTORY={self.directory}".encode(), set()
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if mark in environment.read_bytes().split(b"\0"):
+                    found.add(int(environment.parent.name))
+        return found
 
     def rpc(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method.
@@ -245,11 +256,16 @@ def children(pid: int) -> list[int]:
 
 def workers(pid: int) -> list[int]:
     """Return the workers of a daemon: what its fork server has forked."""
+    return [worker for server in fork_servers(pid) for worker in children(server)]
+
+
+def fork_servers(pid: int) -> list[int]:
+    """Return the fork servers of a daemon; it should have one."""
     found = []
     for child in children(pid):
         with contextlib.suppress(OSError):
             if b"sessions.fork_server" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found += children(child)
+                found.append(child)
     return found
 
 

@@ -212,6 +212,10 @@ class Control:
             return _each(self._sessions_of(phone), lambda session: session.abort())
         return _each(list(self._server.connections.values()), lambda connection: connection.abort())
 
+    def drop_unpaired(self) -> dict[str, Any]:
+        known = list(self._server.connections.values())
+        return _each([one for one in known if one.phone is None], lambda connection: connection.abort())
+
     async def refuse(self, on: bool) -> dict[str, Any]:
         await (self._proxy.refuse() if on else self._proxy.accept())
         self._faults.is_refusing = on

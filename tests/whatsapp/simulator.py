@@ -230,6 +230,10 @@ class Simulator(Correspondence):
         """Break the phone's connections, or all."""
         return dict(self._call("drop", phone=phone))
 
+    def drop_unpaired(self) -> dict[str, Any]:
+        """Break the connections of clients that are not logged in: they pair, or wait for an answer."""
+        return dict(self._call("drop-unpaired"))
+
     def refuse(self, on: bool = True) -> dict[str, Any]:
         """Refuse new connections."""
         return dict(self._call("refuse", on=on))

@@ -29,6 +29,7 @@ _PLAIN = {
     "phones": "all handsets",
     "log": "what the server saw: connections and counters",
     "groups": "all groups",
+    "drop-unpaired": "break the connections of clients that are not logged in",
     "environment": "variables for a client, as JSON",
     "shutdown": "end the simulator",
 }
