@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -127,8 +127,11 @@ def test_what_destroys_asks_and_without_a_terminal_refuses(tower: Tower, verb: s
     assert tower.account("sales")["name"] == "sales"
 
 
-@pytest.mark.parametrize("trouble", ["halfopen", "mute", "stopped-process", "damaged-store"])
-def test_reset_works_from_everywhere(tower: Tower, simulator: Simulator, trouble: str) -> None:
+TROUBLES = ["halfopen", "mute", "stopped-process", "damaged-store"]
+
+
+def link_and_trouble(tower: Tower, simulator: Simulator, trouble: str) -> dict[str, Any]:
+    """Link an account and leave it hung or damaged."""
     account = tower.link(simulator, "sales", PHONE)
     if trouble == "halfopen":
         simulator.halfopen(PHONE)
@@ -141,6 +144,25 @@ def test_reset_works_from_everywhere(tower: Tower, simulator: Simulator, trouble
         (tower.state / "sessions" / account["id"] / "store.db").write_bytes(b"x" * 5000)
         tower.start()
         tower.wait_for_state("sales", "failed")
+    return account
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_remove_works_from_everywhere(tower: Tower, simulator: Simulator, trouble: str) -> None:
+    account = link_and_trouble(tower, simulator, trouble)
+    removed = json.loads(tower.ctl("remove", "sales", "--yes", "--json"))
+    assert removed["removed"]
+    # What the phone still lists, the answer does not call logged out.
+    assert (removed["logout"] == "done") == (simulator.devices(PHONE) == [])
+    assert list((tower.state / "sessions").glob(f"*{account['id']}*")) == []
+    assert tower.run("show", "sales").returncode == 5
+    assert tower.workers() == []
+    tower.ctl("remove", "sales", "--yes", "--if-present")
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_reset_works_from_everywhere(tower: Tower, simulator: Simulator, trouble: str) -> None:
+    link_and_trouble(tower, simulator, trouble)
     tower.ctl("unpair", "sales", "--yes")
     simulator.mute(on=False)
     tower.ctl("pair", "sales")
