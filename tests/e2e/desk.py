@@ -99,14 +99,19 @@ class Desk:
 
     def begin(self, name: str) -> subprocess.Popen[str]:
         """Begin to run a block; the caller ends it."""
+        return self.start(*self.command(name))
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Begin to run a command; the caller ends it."""
         return subprocess.Popen(
-            self.command(name),
+            command,
             cwd=self.directory,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def mails(self) -> list[Mail]:

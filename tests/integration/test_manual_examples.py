@@ -1,9 +1,11 @@
-"""Command lines of the manual pages, run as they stand there, as far as they harm nothing."""
+"""Command lines of the manual pages, run as they stand there, as far as they harm nothing; and README.md."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +51,26 @@ def test_each_is_done(house: Towerd) -> None:
         )
         ended[" ".join(call)] = (done.returncode, done.stderr if done.returncode else "")
     assert {call: how for call, how in ended.items() if how != (0, "")} == {}
+
+
+README = Path(__file__).parents[2] / "README.md"
+# What stands under them depends on the state.
+PARTS = ("pairing", "reconnect", "worker")
+
+
+def labels(shown: str) -> list[str]:
+    found = re.findall(r"^([a-z ]+):", shown, re.MULTILINE)
+    return [one for one in found if not one.startswith(PARTS)]
+
+
+def test_an_account_is_shown_as_in_the_readme(house: Towerd) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "towerctl", "show", "sales"],
+        env=environment(house.directory, TOWER_SOCKET=str(house.socket)),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=True,
+    )
+    _, _, session = README.read_text(encoding="utf-8").partition("$ towerctl show sales\n")
+    assert labels(done.stdout) == labels(session.partition("\n\n")[0])

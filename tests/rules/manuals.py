@@ -45,9 +45,10 @@ def words(page: str, title: str) -> set[str]:
     return found
 
 
-def examples(page: str) -> list[str]:
-    """Return what stands between .EX and .EE, as it is shown."""
+def examples(page: str, section: str | None = None) -> list[str]:
+    """Return what stands between .EX and .EE, in one section or all, as it is shown."""
+    text = roff(page) if section is None else sections(page)[section]
     return [
         plain(found).strip("\n")
-        for found in re.findall(r"^\.EX\n(.*?)^\.EE$", roff(page), re.DOTALL | re.MULTILINE)
+        for found in re.findall(r"^\.EX\n(.*?)^\.EE$", text, re.DOTALL | re.MULTILINE)
     ]
