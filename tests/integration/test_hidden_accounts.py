@@ -168,6 +168,9 @@ def test_status_counts_what_the_caller_sees(towerd_with_hidden: Towerd, stranger
     own = len(stranger.names())
     status = stranger.ask("daemon.status")
     assert status["accounts"] == ({"unpaired": own} if own else {})
+    assert status["health"] == ({"inactive": own} if own else {})
+    assert status["messages"] == {"sent": 0, "received": 0, "waiting": 0}
+    assert status["memory"]["workers_bytes"] == 0
     assert status["starting"] == {"done": 0, "total": 0}
     assert (status["workers"], status["problems"], status["fleet"]["state"]) == ([], [], "closed")
     assert towerd_with_hidden.ask("daemon.status")["starting"] == {"done": 1, "total": 1}

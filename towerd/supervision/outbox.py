@@ -59,6 +59,7 @@ class Outbox:
         self._tally = tally
         self._around = around
         self._queue: dict[int, OutgoingRecord] = {}
+        self._being_stored = 0
         self._sent_at: deque[float] = deque()
         self._sender: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -106,7 +107,20 @@ class Outbox:
             known = await self._around.ledger.read(lambda registry: registry.outgoing_by_key(account_id, key))
             if known is not None:
                 return _the_same(known, record)
-        await self._require_room()
+        await self._tally.look()
+        self._require_room()
+        # From here to the queue it has a place in the count: others ask while it is being written.
+        self._being_stored += 1
+        try:
+            stored = _the_same(await self._store(record), record)
+            if stored.state == "queued" and stored.id not in self._queue:
+                self._queue[stored.id] = stored
+        finally:
+            self._being_stored -= 1
+        self._look()
+        return stored
+
+    async def _store(self, record: OutgoingRecord) -> OutgoingRecord:
         accepted: list[OutgoingRecord] = []
 
         def write(registry: Registry) -> list[EventRecord]:
@@ -114,11 +128,7 @@ class Outbox:
             return []
 
         await self._around.ledger.commit(write)
-        stored = _the_same(accepted[0], record)
-        if stored.state == "queued" and stored.id not in self._queue:
-            self._queue[stored.id] = stored
-            self._look()
-        return stored
+        return accepted[0]
 
     async def settled(self, record: OutgoingRecord, timeout_seconds: float) -> OutgoingRecord:
         """Wait until a text is sent or has failed; return how it stands when the time is over."""
@@ -161,7 +171,7 @@ class Outbox:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
 
-    async def _require_room(self) -> None:
+    def _require_room(self) -> None:
         """Insist that a text can be taken.
 
         Raises:
@@ -174,15 +184,15 @@ class Outbox:
                 f"{record.name} is {record.state.value}, so it sends nothing",
                 hint=_VERBS.get(record.state, _QR),
             )
-        if len(self._queue) >= limits.queue:
+        waiting = len(self._queue) + self._being_stored
+        if waiting >= limits.queue:
             raise TowerError(
                 "queue-full",
-                f"{len(self._queue)} texts of {record.name} wait already",
+                f"{waiting} texts of {record.name} wait already",
                 hint="try again when some are sent; limits.queue says how many may wait",
             )
-        await self._tally.look()
         daily = self._tally.daily_limit
-        if self._tally.sent + len(self._queue) >= daily:
+        if self._tally.sent + waiting >= daily:
             raise TowerError(
                 "limit-reached",
                 f"{record.name} has sent or is to send {daily} texts today, which is its daily limit",

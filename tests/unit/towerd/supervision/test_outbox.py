@@ -364,6 +364,21 @@ def test_full_queue_says_so(tmp_path: Path) -> None:
     run(scene())
 
 
+@pytest.mark.parametrize(
+    ("limits", "slug"), [({"queue": 3}, "queue-full"), ({"daily": 3, "queue": 100}, "limit-reached")]
+)
+def test_limits_hold_for_many_at_once(tmp_path: Path, limits: dict[str, int], slug: str) -> None:
+    async def scene() -> None:
+        async with a_desk(tmp_path, **limits) as desk:
+            desk.be(State.RECONNECTING)
+            done = await asyncio.gather(*(desk.send(str(n)) for n in range(20)), return_exceptions=True)
+            refused = [one for one in done if isinstance(one, TowerError)]
+            assert [one.slug for one in refused] == [slug] * 17
+            assert len(await desk.all()) == desk.outbox.waiting == 3
+
+    run(scene())
+
+
 @pytest.mark.parametrize("state", [State.UNPAIRED, State.STOPPED, State.FAILED, State.PAIRING])
 def test_an_account_without_a_session_takes_nothing(tmp_path: Path, state: State) -> None:
     async def scene() -> None:
