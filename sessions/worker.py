@@ -131,6 +131,8 @@ def carry(descriptor: int) -> int:
     offer_to_the_kernel()
     # Ctrl-C at a terminal is for the daemon, which then ends its workers in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The library asks `uname` by a shell that it never waits for; the kernel buries that.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     return run(Wire(descriptor))
 
 

@@ -8,12 +8,20 @@ from __future__ import annotations
 import os
 import statistics
 import sys
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.whatsapp.simulator import wait_for
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+
+MB = 2**20
+_STEADY_READINGS = 20
+_STEADY_SPREAD = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,3 +108,16 @@ def machine() -> str:
             system = line.partition("=")[2].strip('"')
     python = ".".join(map(str, sys.version_info[:3]))
     return f"{os.cpu_count()} cores, {system}, Python {python}"
+
+
+def steady_mb(pids: list[int]) -> float:
+    """Return the sum of the processes' memory once it has come to rest."""
+    readings: deque[int] = deque(maxlen=_STEADY_READINGS)
+
+    def is_at_rest() -> bool:
+        readings.append(sum(pss_bytes(pid) for pid in pids))
+        least, most = min(readings), max(readings)
+        return len(readings) == _STEADY_READINGS and most - least <= _STEADY_SPREAD * most
+
+    wait_for(is_at_rest, seconds=60, what="the memory comes to rest")
+    return readings[-1] / MB

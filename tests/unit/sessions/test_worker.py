@@ -221,6 +221,17 @@ def test_process_is_what_the_kernel_ends_first_when_memory_is_short(
     assert score == max(OOM_SCORE, int(Path("/proc/self/oom_score_adj").read_text()))
 
 
+@pytest.mark.usefixtures("mute_proxy")
+def test_process_has_no_dead_children(
+    worker: tuple[subprocess.Popen[bytes], socket.socket], root: Path
+) -> None:
+    process, daemon = worker
+    daemon.sendall(begin(root))
+    with daemon.makefile("rb") as lines:
+        assert isinstance(next_report(lines), messages.Begun)
+    assert Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text() == ""
+
+
 @pytest.mark.parametrize(("before", "after"), [("-900", 500), ("0", 500), ("500", 500), ("800", 800)])
 def test_oom_score_is_only_ever_raised(tmp_path: Path, before: str, after: int) -> None:
     file = tmp_path / "oom_score_adj"
