@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.bystander import BYSTANDER, comes_back
-from tests.e2e.tower import Tower, alive
+from tests.e2e.tower import Tower, alive, fork_servers
 from tests.whatsapp.simulator import SimulatorError, wait_for
 
 if TYPE_CHECKING:
@@ -85,6 +85,24 @@ def test_a_killed_worker_is_replaced_and_the_other_account_does_not_notice(
     tower.wait_for_state("sales", "reconnecting")
     tower.wait_for_state("sales", "connected")
     assert tower.account("sales")["worker"]["pid"] != victim
+
+
+def test_a_killed_fork_server_harms_nobody_and_is_replaced(
+    tower: Tower, simulator: Simulator, untouched: None
+) -> None:
+    tower.link(simulator, "sales", PHONE)
+    carries = tower.account("sales")["worker"]["pid"]
+    assert tower.process is not None
+    (server,) = fork_servers(tower.process.pid)
+    os.kill(server, signal.SIGKILL)
+    wait_for(lambda: not alive(server), what="the fork server is gone")
+    tower.link(simulator, "support", "491707654321")
+    assert fork_servers(tower.process.pid) != [server]
+    assert tower.account("sales")["worker"]["pid"] == carries
+    # Nobody can say how it ended; that it ended is enough.
+    os.kill(carries, signal.SIGKILL)
+    tower.wait_for_state("sales", "reconnecting")
+    tower.wait_for_state("sales", "connected")
 
 
 @pytest.mark.timeout(400)

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from sessions.fork_server import COMM
 from tests.whatsapp.simulator import wait_for
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Tower:
     def workers(self) -> list[int]:
         """Return the pids of the workers, as the kernel knows them."""
         assert self.process is not None
-        return workers(self.process.pid)
+        return [pid for pid in self.processes() if comm(pid) == COMM]
 
     def processes(self) -> set[int]:
         """Return the pids of towerd and of all that it started, as the kernel knows them."""
@@ -254,9 +255,12 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def workers(pid: int) -> list[int]:
-    """Return the workers of a daemon: what its fork server has forked."""
-    return [worker for server in fork_servers(pid) for worker in children(server)]
+def comm(pid: int) -> str:
+    """Return what the kernel calls a process; nothing when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().rstrip()
+    except OSError:
+        return ""
 
 
 def fork_servers(pid: int) -> list[int]:
