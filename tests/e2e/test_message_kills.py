@@ -80,7 +80,7 @@ def lost_of(tower: Tower, simulator: Simulator, ids: set[str]) -> set[str]:
 
 
 def test_a_thousand_messages_under_kills_lose_no_more_than_the_library_holds(
-    tower: Tower, simulator: Simulator
+    tower: Tower, simulator: Simulator, touched: None
 ) -> None:
     rng = random.Random(20261121)
     simulator.deliver(PHONE, GRACE, "first contact")

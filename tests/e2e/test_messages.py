@@ -171,7 +171,7 @@ def test_the_same_key_sends_once_over_a_kill_of_the_daemon(tower: Tower, simulat
 
 
 def test_what_is_accepted_without_a_line_is_sent_when_there_is_one(
-    tower: Tower, simulator: Simulator
+    tower: Tower, simulator: Simulator, touched: None
 ) -> None:
     simulator.refuse()
     simulator.drop()
@@ -185,7 +185,7 @@ def test_what_is_accepted_without_a_line_is_sent_when_there_is_one(
     assert [one["text"] for one in simulator.outbox(PHONE)] == ["one", "two", "three"]
 
 
-def test_what_cannot_be_sent_says_why(tower: Tower, simulator: Simulator) -> None:
+def test_what_cannot_be_sent_says_why(tower: Tower, simulator: Simulator, untouched: None) -> None:
     ran = tower.run("send", "sales", "--to", f"+{NOBODY}", "--wait", "hello?")
     assert (ran.returncode, "nobody at WhatsApp has the number" in ran.stderr) == (6, True)
     simulator.nack(479)
@@ -206,12 +206,13 @@ def test_what_cannot_be_sent_says_why(tower: Tower, simulator: Simulator) -> Non
     assert (ran.returncode, "phone number" in ran.stderr) == (2, True)
 
 
-def test_a_worker_that_dies_over_a_text_does_not_send_it_twice(tower: Tower, simulator: Simulator) -> None:
+def test_a_worker_that_dies_over_a_text_does_not_send_it_twice(
+    tower: Tower, simulator: Simulator, untouched: None
+) -> None:
     simulator.withhold()
     tower.ctl("send", "sales", "--to", f"+{GRACE}", "perhaps")
     wait_for(lambda: len(simulator.outbox(PHONE)) == 1, what="it is read, and not acknowledged")
-    (worker,) = tower.workers()
-    os.kill(worker, 9)
+    os.kill(tower.account("sales")["worker"]["pid"], 9)
     simulator.withhold(on=False)
 
     def fate() -> tuple[str, str | None] | None:

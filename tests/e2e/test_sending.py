@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.bystander import comes_back
 from tests.e2e.tower import Tower
 from tests.rules.source import ROOT
 from tests.whatsapp.simulator import Simulator, wait_for
@@ -51,7 +52,7 @@ def refused(tower: Tower, *arguments: str, stdin: str | None = None) -> tuple[in
     return ran.returncode, json.loads(ran.stderr)["error"]["slug"]
 
 
-def test_each_refusal_has_an_error_of_its_own(tower: Tower, simulator: Simulator) -> None:
+def test_each_refusal_has_an_error_of_its_own(tower: Tower, simulator: Simulator, untouched: None) -> None:
     tower.config.write_text(CONFIG + "[limits]\ndaily = 3\nqueue = 2\n")
     tower.ctl("reload")
     assert refused(tower, "-", stdin="x" * 65537) == (9, "text-too-long")
@@ -60,7 +61,7 @@ def test_each_refusal_has_an_error_of_its_own(tower: Tower, simulator: Simulator
     tower.ctl("send", "sales", "--to", f"+{GRACE}", "--wait", "-", stdin="\u2b50" * 65536)
     assert read_by(simulator) == ["\u2b50" * 65536]
     simulator.refuse()
-    simulator.drop()
+    simulator.drop(PHONE)
     tower.wait_for_state("sales", "reconnecting")
     for text in ("two", "three"):
         tower.ctl("send", "sales", "--to", f"+{GRACE}", text)
@@ -78,7 +79,7 @@ def test_each_refusal_has_an_error_of_its_own(tower: Tower, simulator: Simulator
     assert len(outbox(tower)) == 3
 
 
-def test_what_waits_keeps_its_order_over_kills(tower: Tower, simulator: Simulator) -> None:
+def test_what_waits_keeps_its_order_over_kills(tower: Tower, simulator: Simulator, touched: None) -> None:
     simulator.refuse()
     simulator.drop()
     tower.wait_for_state("sales", "reconnecting")
@@ -93,7 +94,7 @@ def test_what_waits_keeps_its_order_over_kills(tower: Tower, simulator: Simulato
     assert read_by(simulator) == [text for _, text in asked]
 
 
-def test_a_key_sends_once_over_kills_at_any_moment(tower: Tower, simulator: Simulator) -> None:
+def test_a_key_sends_once_over_kills_at_any_moment(tower: Tower, simulator: Simulator, touched: None) -> None:
     rng = random.Random(20261121)
     for number in range(5):
         asked = (
@@ -145,7 +146,7 @@ def test_the_day_ends_at_midnight_of_the_zone_also_while_away_and_when_the_clock
 
     # The clocks go forward in that night, so this day has 23 hours.
     be("2027-03-27T23:50:00+01:00")
-    with one as tower:
+    with one as tower, comes_back(tower, simulator):
         tower.link(simulator, "sales", PHONE)
         simulator.contact(GRACE, "Grace")
 
