@@ -97,7 +97,7 @@ def small_disk(towerd: Towerd) -> Iterator[Path]:
     if os.geteuid() != 0:
         pytest.skip("only root can mount")
     towerd.state.mkdir(mode=0o700)
-    options = "size=32m,mode=0700"
+    options = "size=64m,mode=0700"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", towerd.state], check=True)
     try:
         yield towerd.state
@@ -113,16 +113,21 @@ def fill(file: Path) -> None:
             filler.write(bytes(65536))
 
 
-def test_a_disk_that_is_full_is_seen_by_the_disk_and_by_the_database(
+def test_a_disk_that_fills_is_a_warning_then_a_failure_and_a_full_one_is_named(
     towerd: Towerd, small_disk: Path
 ) -> None:
     towerd.start()
+    assert levels(towerd, "disk") == ["warning"]
+    (small_disk / "most").write_bytes(bytes(40 * 1024 * 1024))
+    (disk,) = of(towerd, "disk")
+    assert (disk["level"], disk["command"]) == ("failure", f"df -h {small_disk}")
     fill(small_disk / "filler")
     towerd.exchange("account.add", name="sales", pair=False)
     (disk,) = of(towerd, "disk")
     assert disk["line"] == f"{small_disk} cannot be written: No space left on device"
-    (small_disk / "filler").unlink()
-    assert of(towerd, "disk")[0]["line"].endswith(f"free in {small_disk}")
+    for name in ("filler", "most"):
+        (small_disk / name).unlink()
+    assert levels(towerd, "disk") == ["warning"]
 
 
 def test_a_database_that_is_damaged_while_it_runs_is_seen_and_mended_by_a_restart(towerd: Towerd) -> None:
