@@ -30,6 +30,8 @@ TIMEOUT_SECONDS = 30.0
 """All checks of the daemon have deadlines of their own, and end before."""
 
 _JOURNAL = "journalctl --unit=towerd --lines=20"
+_RESTART = "systemctl restart towerd"
+_FOR_ROOT = frozenset({"chmod", "chown", "dmesg", "journalctl", "kill", "systemctl", "useradd"})
 
 
 class Examination:
@@ -44,6 +46,7 @@ class Examination:
         self._findings: list[Finding] = []
         self._is_by_hand = False
         self._is_forbidden = False
+        self._pid: int | None = None
 
     def carry_out(self) -> Mapping[str, Any]:
         """Return what --json prints: the findings, the worst level, and whether they are all there are."""
@@ -58,7 +61,7 @@ class Examination:
         if not is_complete:
             self._findings += machine.configuration(self._app.environment, shown, is_by_hand=by_hand)
         if seen is not None:
-            self._findings += seen["findings"]
+            self._findings += [self._for_caller(one) for one in seen["findings"]]
         return {"findings": self._findings, "level": worst(self._findings), "complete": is_complete}
 
     def _connect(self) -> Client | None:
@@ -85,6 +88,7 @@ class Examination:
         """Ask the daemon what it sees of itself; None when it does not say."""
         try:
             running = client.daemon_version()
+            self._pid = running["pid"]
             self._note(
                 "daemon",
                 "ok",
@@ -93,18 +97,9 @@ class Examination:
             self._compare(running["version"], running["api"]["major"], running.get("whatsapp_version"))
             seen = client.daemon_doctor()
         except Failure as failure:
-            command = (
-                machine.as_root(_JOURNAL)
-                if not self._is_by_hand
-                else f"towerctl --socket {client.path} version"
-            )
+            command = _JOURNAL if not self._is_by_hand else f"towerctl --socket {client.path} version"
             if failure.slug == "method-not-found":
-                self._note(
-                    "daemon",
-                    "warning",
-                    "it is too old to look at itself",
-                    machine.as_root("systemctl restart towerd"),
-                )
+                self._note("daemon", "warning", "it is too old to look at itself", _RESTART)
             else:
                 self._note("daemon", "failure", failure.message, command)
             return None
@@ -118,14 +113,25 @@ class Examination:
         own = client_version()
         if their_major != API_MAJOR:
             words = f"towerd {theirs} speaks API {their_major}, towerctl {own} API {API_MAJOR}"
-            self._note("version", "failure", words, machine.as_root("systemctl restart towerd"))
+            self._note("version", "failure", words, _RESTART)
         elif theirs != own:
             words = f"towerd {theirs} runs, towerctl is {own}"
-            self._note("version", "warning", words, machine.as_root("systemctl restart towerd"))
+            self._note("version", "warning", words, _RESTART)
         else:
             self._note(
                 "version", "ok", f"both are {own}" + (f"; WhatsApp is told {whatsapp}" if whatsapp else "")
             )
 
     def _note(self, check: str, level: str, line: str, command: str | None = None) -> None:
-        self._findings.append(finding(check, level, line, command))
+        self._findings.append(self._for_caller(finding(check, level, line, command)))
+
+    def _for_caller(self, found: Finding) -> Finding:
+        """Return a finding with its command as this caller has to type it for this daemon."""
+        command = found["command"]
+        if command is None:
+            return found
+        if self._is_by_hand and command == _RESTART:
+            command = f"kill {self._pid}    # then start towerd again"
+        elif not self._is_by_hand and command.partition(" ")[0] in _FOR_ROOT:
+            command = machine.as_root(command)
+        return {**found, "command": command}

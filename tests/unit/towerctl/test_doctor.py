@@ -165,7 +165,7 @@ def test_another_version_of_the_daemon_is_a_warning_and_another_api_a_failure(
     well.prepare("daemon.version", well.version())
     skew = told(tower, status=1)["version"]
     assert skew["line"] == f"towerd 9.9.9 runs, towerctl is {version()}"
-    assert skew["command"] == "systemctl restart towerd"
+    assert skew["command"] == "kill 4711    # then start towerd again"
     well.api_major = 7
     well.prepare("daemon.version", well.version())
     assert "speaks API 7" in tower("doctor").out
@@ -173,7 +173,31 @@ def test_another_version_of_the_daemon_is_a_warning_and_another_api_a_failure(
 
 def test_a_daemon_that_is_too_old_for_it_is_a_warning(well: FakeDaemon, tower: Tower) -> None:
     well.prepare("daemon.doctor", error("method-not-found"))
-    assert told(tower, status=1)["daemon"]["command"] == "systemctl restart towerd"
+    assert told(tower, status=1)["daemon"]["command"] == "kill 4711    # then start towerd again"
+
+
+@pytest.mark.parametrize(
+    ("command", "typed"),
+    [
+        ("systemctl restart towerd", "sudo systemctl restart towerd"),
+        ("chmod -R go= /var/lib/tower", "sudo chmod -R go= /var/lib/tower"),
+        ("towerctl reload", "towerctl reload"),
+        ("df -h", "df -h"),
+        (None, None),
+    ],
+)
+def test_what_is_for_root_an_admin_who_is_not_types_with_sudo(
+    system_daemon: FakeDaemon,
+    tower: Tower,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str | None,
+    typed: str | None,
+) -> None:
+    monkeypatch.setattr(machine, "as_root", lambda command: f"sudo {command}")
+    monkeypatch.setattr(machine, "group", lambda **_: [])
+    answer = {"findings": [daemon_finding(level="warning", command=command)], "complete": True}
+    system_daemon.prepare("daemon.doctor", answer)
+    assert told(tower, status=1)["disk"]["command"] == typed
 
 
 def test_a_daemon_that_hangs_up_is_a_failure(well: FakeDaemon, tower: Tower) -> None:
