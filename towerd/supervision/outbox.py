@@ -308,6 +308,8 @@ class Outbox:
             TowerError: `registry-unavailable`.
         """
         record = msgspec.structs.replace(record, state=state, reason=reason, settled_at=self._now())
+        if state == "sent":
+            await self._tally.look()
         day = self._tally.day if state == "sent" else None
         event = self._event(record)
         await self._around.ledger.commit(lambda registry: registry.write_outgoing(record, [event], day=day))

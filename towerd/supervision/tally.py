@@ -6,6 +6,8 @@ whatever the daemon or the clock did meanwhile.
 
 from __future__ import annotations
 
+import asyncio
+
 from towerd.clock import day_of
 from towerd.supervision.account_state import AccountState
 from towerd.supervision.surroundings import Surroundings
@@ -25,6 +27,7 @@ class Tally:
         self._day = ""
         self._sent = 0
         self._received = 0
+        self._reading = asyncio.Lock()
 
     @property
     def day(self) -> str:
@@ -37,14 +40,20 @@ class Tally:
         Raises:
             TowerError: `registry-unavailable`.
         """
-        day, account_id = self.day, self._account.record.id
-        if day == self._day:
-            return
-        found = await self._around.ledger.read(lambda registry: registry.traffic(account_id, day))
-        self._day, self._sent, self._received = day, found.sent, found.received
+        account_id = self._account.record.id
+        # One at a time: what a second one read earlier must not replace what was counted meanwhile.
+        async with self._reading:
+            day = self.day
+            if day == self._day:
+                return
+            found = await self._around.ledger.read(lambda registry: registry.traffic(account_id, day))
+            self._day, self._sent, self._received = day, found.sent, found.received
 
     def count(self, day: str, *, sent: int = 0, received: int = 0) -> None:
-        """Count what was committed for a day; another one than that at hand is read when it is looked at."""
+        """Count what was committed for a day; another one than that at hand is read when it is looked at.
+
+        Whoever commits looks first: what is read between a commit and this would be counted twice.
+        """
         if day == self._day:
             self._sent += sent
             self._received += received
