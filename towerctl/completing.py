@@ -12,7 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
-from click.shell_completion import BashComplete, CompletionItem, ShellComplete, add_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+)
 
 from towerctl.app import App
 from towerctl.exits import ERROR, Failure
@@ -44,11 +50,21 @@ class Bash(BashComplete):
         return ShellComplete.source(self)
 
 
+class Zsh(ZshComplete):
+    """Completion for zsh, which calls the file that it has loaded from `fpath` again at the next Tab."""
+
+    # click looks whether it is being loaded: the second Tab would only define what the third one uses.
+    source_template = ZshComplete.source_template.replace(
+        "$zsh_eval_context[-1] == loadautofunc", "$funcstack[1] == _towerctl"
+    )
+
+
 def complete(command: click.Command) -> NoReturn:
     """Answer the question of the shell's script in the environment, and exit."""
     from click.shell_completion import shell_complete
 
     add_completion_class(Bash)
+    add_completion_class(Zsh)
     try:
         sys.exit(
             shell_complete(command, {"obj": App(os.environ)}, "towerctl", VARIABLE, os.environ[VARIABLE])
@@ -64,6 +80,7 @@ def script(command: click.Command, shell: str) -> str:
     from click.shell_completion import get_completion_class
 
     add_completion_class(Bash)
+    add_completion_class(Zsh)
     chosen = get_completion_class(shell)
     assert chosen is not None
     return chosen(command, {}, "towerctl", VARIABLE).source()

@@ -178,6 +178,31 @@ def test_a_tab_in_zsh_writes_the_account_and_the_file(zsh: Prompt) -> None:
     zsh.read_until("picture.png")
 
 
+def test_the_file_that_is_installed_is_found_by_zsh(house: Towerd) -> None:
+    functions = house.directory / "site-functions"
+    functions.mkdir()
+    (functions / "_towerctl").write_text(run(house, str(BIN / "towerctl"), "completion", "zsh"))
+    prompt = Prompt(house, needs("zsh"), "-f", "-i")
+    try:
+        prompt.type(f"PS1='ready> '; unsetopt zle_bracketed_paste; fpath=({functions} $fpath)\n")
+        prompt.type("autoload -Uz compinit && compinit -u -D; echo set $((40 + 2))\n")
+        prompt.read_until("set 42")
+        # The first time loads it, the second one has it.
+        for _ in range(2):
+            prompt.type("towerctl show of\t")
+            prompt.read_until("towerctl show office")
+            prompt.type("\x15")
+    finally:
+        prompt.close()
+
+
+def test_the_file_that_is_installed_is_found_by_fish(house: Towerd) -> None:
+    vendor = house.directory / ".config/fish/completions"
+    vendor.mkdir(parents=True)
+    (vendor / "towerctl.fish").write_text(run(house, str(BIN / "towerctl"), "completion", "fish"))
+    assert run(house, needs("fish"), "-c", 'complete -C "towerctl show s"').split() == ["sales", "support"]
+
+
 def test_fish_offers_accounts_states_and_files(house: Towerd) -> None:
     fish = needs("fish")
 
