@@ -62,6 +62,7 @@ class SealedStore(Store):
         super().__init__(root, account_id, locks=sealed_root)
         # Where the sealed file lies, and where the plain one lay in a time without a key.
         self._place = Store(sealed_root, account_id)
+        self.home = self._place.directory
         self._vault = Vault(self._place.directory / SEALED_NAME, account_id, keys=keys, least=least)
         self._mutex = threading.RLock()
         self.is_out = False
@@ -113,8 +114,10 @@ class SealedStore(Store):
     def install(self, image: Path) -> None:
         """Put another store in the place of this one, and seal it."""
         with self._mutex:
+            self._let_go()
+            self.wipe_directory()
             super().install(image)
-            self._seal()
+            self._seal(anew=True)
 
     def _look(self) -> StoreReport:
         """Take the store out, seal what is new, and say what it holds."""

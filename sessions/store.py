@@ -79,12 +79,15 @@ class Store:
         root: directory of all stores, `sessions/` in the state directory.
         account_id: the immutable id; names never reach a path.
         locks: directory of the locks, when it is another one.
+
+    Attributes:
+        home: where in the state directory it belongs; its fence lies there.
     """
 
     def __init__(self, root: Path, account_id: str, *, locks: Path | None = None) -> None:
         self.root = root
         self.account_id = account_id
-        self.directory = root / account_id
+        self.directory = self.home = root / account_id
         self.database = self.directory / DATABASE_NAME
         self.lock_path = (locks or root) / f"{account_id}.lock"
 
@@ -161,20 +164,34 @@ class Store:
     def take_out(self) -> None:
         """Have the store's file in its place; a plain store is."""
 
+    def put_away(self) -> None:
+        """Leave nothing plain in memory; a plain store lies on the disk."""
+
+    @property
+    def arrival(self) -> Path:
+        """Where an image is written that is going to be installed; a start clears it."""
+        return self.root / f".{self.account_id}.arriving"
+
     def install(self, image: Path) -> None:
         """Put another store in the place of this one; it is on the disk when this returns.
+
+        What lies beside the store stays, its fence above all.
 
         Args:
             image: a file in the directory of all stores; it is moved.
 
         Raises:
-            OSError: it could not be put there; the former store is gone then.
+            OSError: it could not be put there; in its place is the former store or the new one.
         """
-        self.renew()
+        self.ensure()
+        self.drop_snapshot()
         with image.open("rb") as file:
             os.fsync(file.fileno())
+        for suffix in ("-journal", "-wal", "-shm"):
+            self.database.with_name(f"{DATABASE_NAME}{suffix}").unlink(missing_ok=True)
         image.rename(self.database)
         sync_directory(self.directory)
+        sync_directory(self.root)
 
     def drop_snapshot(self) -> None:
         """Delete the kept copy: it holds the keys of a device."""
@@ -273,8 +290,8 @@ class Store:
 
 
 def sweep(root: Path) -> None:
-    """Finish wipes that a crash interrupted, and drop what was not yet unsealed when it came."""
-    for pattern in (".*.wiped-*", ".*.unsealing"):
+    """Finish wipes that a crash interrupted, and drop what was not yet in its place when it came."""
+    for pattern in (".*.wiped-*", ".*.unsealing", ".*.arriving"):
         for doomed in root.glob(pattern):
             delete(doomed)
 

@@ -270,7 +270,7 @@ def removed(account: str, answer: results.RemoveResult) -> list[Block]:
         case "done":
             lines = [f"{account}: removed, logged out at WhatsApp"]
         case "not-linked":
-            lines = [f"{account}: removed, it was not linked"]
+            lines = [f"{account}: removed{why}" if why else f"{account}: removed, it was not linked"]
         case "failed":
             lines = [f"{account}: removed, but the logout at WhatsApp failed{why}", UNPAIRED_PHONE]
         case other:

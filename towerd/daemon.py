@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from sessions.fence import Fence, read_fence
 from sessions.states import State
 from sessions.store import StoreKind, StoreLockedError
 from towerd import __version__
@@ -57,6 +58,7 @@ from towerd.supervision.supervisor import PATROL_SECONDS, Supervisor
 from towerd.supervision.surroundings import Surroundings
 from towerd.systemd import Systemd
 from towerd.textfile import Textfile
+from towerd.transfers import Transfers
 from towerd.watch import Watch
 from towerd.webhooks.courier import Courier
 from towerd.webhooks.outbox import Outbox
@@ -64,6 +66,8 @@ from towerd.webhooks.outbox import Outbox
 log = logging.getLogger(__name__)
 
 STATUS_SECONDS = 2.0
+_STARTING: dict[str, Any] = {"state": State.CONNECTING, "reason": "start-queued"}
+_EXPORTED: dict[str, Any] = {"state": State.STOPPED, "reason": "exported", "desired": "stopped"}
 CLOSING_SECONDS = 9.0
 """Everything must be closed within this, so that SIGTERM takes less than 10 s."""
 
@@ -171,6 +175,11 @@ class Daemon:
     async def _adopt(self, ledger: Ledger, account_id: str) -> None:
         """Give a store without an account one, when it holds a device; it belongs to the daemon's user."""
         with contextlib.suppress(StoreLockedError, OSError):
+            fence = read_fence(self._paths.sessions_dir / account_id)
+            if fence is Fence.ARRIVING:
+                # Its account was never added: nobody has been told of it.
+                await asyncio.to_thread(self._stores.place(account_id).remove)
+                return
             report = await self._stores.look(account_id)
             if report.kind is StoreKind.WRONG_KEY:
                 self._problems.append(f"{account_id} has no account and cannot be opened: {report.detail}")
@@ -182,8 +191,7 @@ class Daemon:
                 owner_uid=os.getuid(),
                 created_at=now,
                 name=f"recovered{account_id[1:]}",
-                state=State.CONNECTING,
-                reason="start-queued",
+                **(_EXPORTED if fence is not None else _STARTING),
                 since=now,
                 updated_at=now,
                 is_linked=True,
@@ -265,6 +273,7 @@ class Daemon:
             problems=lambda: [*problems(), *drop_ins.problems],
             environment=shared_environment(),
         )
+        transfers = Transfers(self._paths.sessions_dir, self._clock)
         services = Services(
             metrics=metrics,
             textfile=textfile,
@@ -280,6 +289,7 @@ class Daemon:
             clock=self._clock,
             settings=self._settings,
             stores=self._stores,
+            transfers=transfers,
             configuration=configuration,
             drop_ins=drop_ins,
             reload=reload,

@@ -63,6 +63,10 @@ REASONS: dict[str, Reason] = {
         action="its drop-in file {file} is gone; put it back, or keep the account without it: "
         "towerctl start {name}, or delete it: towerctl remove {name}"
     ),
+    "exported": Reason(
+        action="its device went elsewhere with an export, so it does not run here; delete what is left: "
+        "towerctl remove {name} --yes, or take it back: towerctl adopt FILE"
+    ),
     # connecting, reconnecting
     "start-queued": Reason(action="nothing to do: it is about to start"),
     "connection-lost": Reason(action=_WAITS),

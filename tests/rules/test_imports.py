@@ -44,7 +44,7 @@ def test_protocol_knows_itself_and_the_states(module: str) -> None:
 def test_daemon_knows_the_messages_and_never_the_engine(module: str) -> None:
     light = (
         *("births", "incoming", "messages", "states", "store", "redactor", "library"),
-        *("image", "keyring", "keys", "seal", "sealed_store"),
+        *("fence", "image", "keyring", "keys", "parcel", "seal", "sealed_store"),
     )
     assert foreign(module, "towerd", *(f"sessions.{name}" for name in light)) == set()
 

@@ -23,9 +23,7 @@ from towerd.rpc.handlers.table import HANDLERS
 # Errors of the contract that nothing raises yet, and with what they come.
 RESERVED = {
     "passkey-required": "a failed pairing says it in its reason",
-    "duplicate-phone": "a refused pairing says it in its reason",
     "worker-lost": "sending messages",
-    "store-damaged": "a failed account says it in its reason",
     "shutting-down": "requests while the daemon stops",
 }
 

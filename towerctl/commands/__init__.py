@@ -7,6 +7,8 @@ COMMANDS = {
     "show": "accounts:show",
     "add": "accounts:add",
     "import": "importing:import_accounts",
+    "export": "moving:export",
+    "adopt": "moving:adopt",
     "rename": "accounts:rename",
     "primary": "accounts:primary",
     "remove": "accounts:remove",

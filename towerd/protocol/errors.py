@@ -100,6 +100,11 @@ ERRORS: dict[str, ErrorKind] = {
         code=505, exit=Exit.ERROR, meaning="too many requests, subscriptions or connections"
     ),
     "webhook-failed": ErrorKind(code=509, exit=Exit.ERROR, meaning="a webhook did not take a test event"),
+    "export-invalid": ErrorKind(
+        code=510,
+        exit=Exit.USAGE,
+        meaning="the file of an exported account cannot be used; nothing was changed",
+    ),
     "shutting-down": ErrorKind(code=506, exit=Exit.UNREACHABLE, meaning="towerd is stopping"),
 }
 

@@ -6,6 +6,8 @@ EVENT_TYPES: tuple[str, ...] = (
     "account.added",
     "account.recovered",
     "account.declared",
+    "account.exported",
+    "account.adopted",
     "account.renamed",
     "account.removed",
     "session.state",

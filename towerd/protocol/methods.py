@@ -22,6 +22,7 @@ from towerd.protocol.daemon_types import (
     VersionResult,
 )
 from towerd.protocol.health import AskHealth, HealthResult
+from towerd.protocol.importing import Import, ImportResult
 from towerd.protocol.keys import RotateKey, RotateResult
 from towerd.protocol.mail import (
     GroupsResult,
@@ -31,6 +32,16 @@ from towerd.protocol.mail import (
     OutboxResult,
     SendMessage,
     SendResult,
+)
+from towerd.protocol.moving import (
+    Adopt,
+    AdoptResult,
+    Export,
+    ExportResult,
+    PieceResult,
+    ReadTransfer,
+    TransferResult,
+    WriteTransfer,
 )
 from towerd.protocol.parameters import OptionalSelector, Params, RowId, Selector, Text, WaitSeconds
 from towerd.protocol.types import (
@@ -82,25 +93,6 @@ class Add(Params, frozen=True, kw_only=True):
     phone: Text | None = None
     expect_phone: Text | None = None
     if_absent: bool = False
-
-
-class ImportRow(Params, frozen=True, kw_only=True):
-    """One account of `account.import`: its table, and where that stands, for what is wrong with it.
-
-    `name` is what the account is called if the table does not say.
-    """
-
-    table: dict[str, Any]
-    file: Annotated[str, msgspec.Meta(max_length=4096)] = "-"
-    key: Text = ""
-    name: Text | None = None
-
-
-class Import(Params, frozen=True, kw_only=True):
-    """What `account.import` takes; with `dry_run` it only says what would be done."""
-
-    accounts: Annotated[list[ImportRow], msgspec.Meta(min_length=1, max_length=10_000)]
-    dry_run: bool = False
 
 
 class Set(Params, frozen=True, kw_only=True):
@@ -219,22 +211,6 @@ class AddResult(Wire, frozen=True, kw_only=True):
     created: bool
     code: str | msgspec.UnsetType | None = msgspec.UNSET
     code_expires_at: str | msgspec.UnsetType | None = msgspec.UNSET
-
-
-class ImportedAccount(Wire, frozen=True, kw_only=True):
-    """One account of an import; `id` is null when it would be created only."""
-
-    name: str
-    owner: str
-    outcome: Literal["created", "existing"]
-    id: str | None
-
-
-class ImportResult(Wire, frozen=True, kw_only=True):
-    """The accounts of an import, in its order."""
-
-    accounts: list[ImportedAccount]
-    dry_run: bool
 
 
 class PairResult(Wire, frozen=True, kw_only=True):
@@ -401,6 +377,39 @@ METHODS: dict[str, Method] = {
         result=ImportResult,
         right="admin",
         summary="Add accounts from a list, all of them or none; those that are there stay as they are.",
+    ),
+    "account.export": Method(
+        params=Export,
+        result=ExportResult,
+        right="admin",
+        summary="Stop an account for good, and hand it out with its device as a sealed file.",
+    ),
+    "account.adopt": Method(
+        params=Adopt,
+        result=AdoptResult,
+        right="admin",
+        summary="Take over an exported account with its device; it connects without a QR.",
+    ),
+    "transfer.begin": Method(
+        params=Nothing,
+        result=TransferResult,
+        right="admin",
+        summary="Begin to hand a file in, for account.adopt.",
+        is_audited=False,
+    ),
+    "transfer.write": Method(
+        params=WriteTransfer,
+        result=TransferResult,
+        right="admin",
+        summary="Hand a piece of a file in.",
+        is_audited=False,
+    ),
+    "transfer.read": Method(
+        params=ReadTransfer,
+        result=PieceResult,
+        right="admin",
+        summary="Hand a piece of a file out, after account.export.",
+        is_audited=False,
     ),
     "account.set": Method(
         params=Set, result=AccountResult, right="update", summary="Change an account's names."

@@ -34,6 +34,7 @@ from towerd.supervision.selection import address, select, visible
 from towerd.supervision.stores import Stores
 from towerd.supervision.supervisor import Supervisor
 from towerd.textfile import Textfile
+from towerd.transfers import Transfers
 from towerd.watch import Watch
 from towerd.webhooks.courier import Courier
 
@@ -56,6 +57,7 @@ class Services:
     clock: Clock
     settings: Settings
     stores: Stores
+    transfers: Transfers
     configuration: Configuration
     drop_ins: DropIns
     reload: Reload

@@ -11,16 +11,19 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sessions import messages
 from sessions.messages import Begin, Orders, ReportEnvelope, Reports
-from sessions.store import StoreKind, StoreLockedError, StoreReport
+from sessions.store import Store, StoreKind, StoreLockedError, StoreReport
 from towerd.supervision.process import WorkerEndedError, WorkerProcess
 from towerd.supervision.process_states import ProcessState
 from towerd.supervision.spawn import Spawned, Spawner
 from towerd.supervision.stores import Shelf
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 _NEWS_OF_A_DEVICE = (messages.Scanned, messages.Connected)
 
@@ -164,6 +167,18 @@ class Carrier:
             return StoreReport(kind=StoreKind.LOCKED, detail=str(error))
         except OSError as error:
             return StoreReport(kind=StoreKind.DAMAGED, detail=f"unreadable: {error.strerror}")
+
+    async def lend(self, work: Callable[[Store], Result]) -> Result:
+        """Do something with the store's file in its place; no worker may be running.
+
+        Raises:
+            OSError: the store cannot be taken out.
+        """
+        await self._shelf.take_out()
+        try:
+            return await asyncio.to_thread(work, self.store)
+        finally:
+            self._shelf.take_back()
 
     @property
     def is_running(self) -> bool:

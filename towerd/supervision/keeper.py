@@ -21,8 +21,9 @@ from towerd.supervision.declared import columns_to_run, file_of
 from towerd.supervision.health import Condition
 from towerd.supervision.lifecycle import Lifecycle
 from towerd.supervision.logout import Logout, LogoutReport
+from towerd.supervision.moving import Moving
 from towerd.supervision.names import international
-from towerd.supervision.pairing import CodeOffer, PairingAttempt
+from towerd.supervision.pairing import CodeOffer, PairingAttempt, require_unlinked
 from towerd.supervision.reconcile import Finding
 from towerd.supervision.removal import Removal
 from towerd.supervision.reports import ReportReader
@@ -47,6 +48,7 @@ class Keeper:
     Attributes:
         account: what is true of the account.
         carrier: the worker that carries the session.
+        moving: takes the account elsewhere, and back.
         is_settled: what the last run of the daemon left is settled; before that nothing can be said for sure.
     """
 
@@ -63,21 +65,27 @@ class Keeper:
         self.carrier: Carrier = self._life.carrier
         self._logout = Logout(self._life)
         self._removal = Removal(self._life, self._logout, turn=self._turn)
+        self.moving = Moving(self._life, turn=self._turn, stop=self._stop)
         self._timers = self._life.timers
         self._is_taken_up = False
         self.is_settled = False
 
     @contextlib.asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
+    async def _turn(self, *, is_here: bool = False) -> AsyncIterator[None]:
         """Wait for the account's turn, and take it up first if the start of the daemon has not yet.
 
+        Args:
+            is_here: only if its device did not go elsewhere.
+
         Raises:
-            TowerError: `account-not-found`, it was removed meanwhile.
+            TowerError: `account-not-found`, it was removed meanwhile; `wrong-state`.
         """
         async with self._life.lock:
             if self.account.is_removed:
                 raise TowerError("account-not-found", f"account {self.account.name} was removed")
             await self._take_up()
+            if is_here:
+                self.moving.require_here()
             yield
 
     async def _take_up(self) -> None:
@@ -111,6 +119,8 @@ class Keeper:
         finding = await self._life.reconcile()
         if self.account.record.intent == "unpair" or self.account.state is State.LOGGED_OUT:
             await self._finish_forgetting()
+        elif await self.moving.settle():
+            self._life.rest()
         elif self._life.fail_if_unusable(finding):
             return
         elif self.account.record.desired == "stopped":
@@ -141,8 +151,8 @@ class Keeper:
             TowerError: `wrong-state` while a device is linked; `pairing-timeout` when WhatsApp gave no code;
                 `registry-unavailable`.
         """
-        async with self._turn():
-            self._require_unlinked()
+        async with self._turn(is_here=True):
+            require_unlinked(self.account.record)
             await self._require_forgotten()
             forget_phone = {"expected_phone": None} if new_phone else {}
             if new_phone:
@@ -189,7 +199,7 @@ class Keeper:
         Raises:
             TowerError: `registry-unavailable`.
         """
-        async with self._turn():
+        async with self._turn(is_here=True):
             await self.account.intend(**columns_to_run(self.account.record))
             await self._start()
 
@@ -225,7 +235,7 @@ class Keeper:
         Raises:
             TowerError: `registry-unavailable`.
         """
-        async with self._turn():
+        async with self._turn(is_here=True):
             await self.account.intend(always=True, **columns_to_run(self.account.record))
             await self._restart()
 
@@ -277,7 +287,7 @@ class Keeper:
         Raises:
             TowerError: `logout-failed`, nothing was wiped; `registry-unavailable`.
         """
-        async with self._turn():
+        async with self._turn(is_here=True):
             if self.account.state is State.LOGGED_OUT:
                 await self._finish_forgetting()
             if not self.account.record.is_linked:
@@ -428,18 +438,6 @@ class Keeper:
                 "registry-unavailable",
                 f"the former device of {self.account.name} cannot be wiped from the disk",
                 hint="look at the disk and the permissions of the state directory, then try again",
-            )
-
-    def _require_unlinked(self) -> None:
-        record = self.account.record
-        if record.is_linked and self.account.state is not State.PAIRING:
-            verb = "unpair" if record.state is State.FAILED else "logout"
-            raise TowerError(
-                "wrong-state",
-                f"{record.name} is {record.state.value}: a device is linked"
-                + (f" ({record.phone})" if record.phone else ""),
-                hint=f"to link another phone run: towerctl {verb} {ACCOUNT} --yes "
-                f"&& towerctl pair {ACCOUNT} --new-phone",
             )
 
     @property

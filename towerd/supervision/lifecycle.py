@@ -12,6 +12,7 @@ import logging
 import sqlite3
 from collections.abc import Callable
 
+from sessions.fence import read_fence
 from sessions.messages import Hold, Identity, Reports
 from sessions.states import LINKED_STATES, State, Trigger
 from sessions.store import StoreKind, StoreLockedError
@@ -129,6 +130,11 @@ class Lifecycle(Aftermaths):
         self.carrier.tell(Hold(on=not self.around.fleet.admits(self.account.record.id)))
 
     @property
+    def is_fenced(self) -> bool:
+        """True while somebody else holds the device: it went elsewhere with an export."""
+        return read_fence(self.carrier.store.home) is not None
+
+    @property
     def may_go_on(self) -> bool:
         """False while a login is under way that the fleet does not admit; one that is over may stay."""
         is_logging_in = self.account.state in (State.CONNECTING, State.RECONNECTING)
@@ -151,6 +157,10 @@ class Lifecycle(Aftermaths):
         await self._launch_worker()
 
     async def _launch_worker(self) -> None:
+        if self.is_fenced:
+            # Whatever led here: of one device there are never two holders.
+            self.rest()
+            return
         try:
             proxy = await read_proxy(self.account.record.proxy_file)
         except ProxyUnreadableError as error:
@@ -246,6 +256,9 @@ class Lifecycle(Aftermaths):
     async def start(self) -> None:
         """Start a session on the device that the store holds, if it holds one."""
         self.timers.clear()
+        if self.is_fenced:
+            self.rest()
+            return
         finding = await self.reconcile()
         if self.fail_if_unusable(finding):
             return
@@ -438,12 +451,14 @@ class Lifecycle(Aftermaths):
         return True
 
     def rest(self) -> None:
-        """Go to `stopped` when that is what the operator wants."""
+        """Go to `stopped` when that is what the operator wants, or the device is elsewhere."""
         self.is_going_to_pair = False
-        record = self.account.record
-        reason = reason_to_rest(record)
-        if record.desired == "stopped" and (record.state, record.reason) != (State.STOPPED, reason):
+        record, is_fenced = self.account.record, self.is_fenced
+        reason = "exported" if is_fenced else reason_to_rest(record)
+        should_rest = is_fenced or record.desired == "stopped"
+        if should_rest and (record.state, record.reason) != (State.STOPPED, reason):
             self.around.fleet.forget(record.id)
+            self.around.gate.leave(record.id)
             self.account.move(Trigger.STOP, reason)
 
     def fail(self, reason: str, *, is_canary: bool = False) -> None:

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sessions.states import State
+from towerd.accounts.records import AccountRecord
+from towerd.protocol.errors import ACCOUNT, TowerError
+
 CODES_PER_ROUND = 6
 """WhatsApp sends six refs (seen on the wire; whatsmeow qrchan.go counts on it)."""
 FIRST_CODE_SECONDS = 60.0
@@ -108,3 +112,20 @@ class PairingAttempt:
         self.number = 0
         self.offer = None
         self.code_offer = None
+
+
+def require_unlinked(record: AccountRecord) -> None:
+    """Insist that no device is linked.
+
+    Raises:
+        TowerError: `wrong-state`, one is.
+    """
+    if record.is_linked and record.state is not State.PAIRING:
+        verb = "unpair" if record.state is State.FAILED else "logout"
+        raise TowerError(
+            "wrong-state",
+            f"{record.name} is {record.state.value}: a device is linked"
+            + (f" ({record.phone})" if record.phone else ""),
+            hint=f"to link another phone run: towerctl {verb} {ACCOUNT} --yes "
+            f"&& towerctl pair {ACCOUNT} --new-phone",
+        )

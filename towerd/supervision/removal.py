@@ -46,13 +46,22 @@ class Removal:
         """
         await self._finish_eviction()
         async with self._turn():
-            was = self._account.record
+            was, is_fenced = self._account.record, self._life.is_fenced
+            if is_fenced and require_logout:
+                raise TowerError(
+                    "wrong-state",
+                    f"{was.name} was exported: only who has its device now can log it out",
+                    hint="leave out --require-logout, and what is left here is deleted",
+                )
             await self._account.intend(intent="remove")
             if self._account.state is State.LOGGED_OUT:
                 await self._life.forget(Trigger.WIPED, "logged-out-by-phone")
                 await self._account.intend(intent="remove")
             report = LogoutReport(outcome="not-linked")
-            if self._account.record.is_linked:
+            if is_fenced:
+                left = "its device went elsewhere with an export and stays linked there"
+                report = LogoutReport(outcome="not-linked", detail=left)
+            elif self._account.record.is_linked:
                 report = await self._logout.run()
                 if require_logout and report.outcome != "done":
                     await self._logout.undo(was, report)

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from sessions.image import ImageError
 from sessions.keyring import KeyRingFile
-from sessions.keys import Keys, StoreKey
+from sessions.keys import KeyRing, Keys, StoreKey
 from sessions.sealed_store import SealedStore
 from sessions.states import State
 from sessions.store import StoreLockedError, StoreReport
@@ -215,9 +215,14 @@ class SealedStores(Stores):
         self._rotation = Rotation(self, keys=keys, file=ring_file(sessions_dir), source=source)
 
     @property
-    def key_name(self) -> str:
-        """Id of the key that seals."""
-        return self._keys.current.name
+    def key(self) -> StoreKey:
+        """The key that seals."""
+        return self._keys.current
+
+    @property
+    def ring(self) -> KeyRing:
+        """All keys that there are: two while stores go from one to the other."""
+        return self._keys.ring
 
     @property
     def trouble(self) -> str | None:
@@ -232,6 +237,10 @@ class SealedStores(Stores):
         self._shelves.append(shelf)
         return shelf
 
+    def place(self, account_id: str) -> SealedStore:
+        """Return the store of an account that nobody keeps."""
+        return self._store(account_id, least=lambda: 0)
+
     async def look(self, account_id: str) -> StoreReport:
         """Say what the store of an account holds that nobody keeps.
 
@@ -239,7 +248,7 @@ class SealedStores(Stores):
             StoreLockedError: a process that could not be ended runs on it.
             OSError: it cannot be sealed.
         """
-        store = self._store(account_id, least=lambda: 0)
+        store = self.place(account_id)
         report = await asyncio.to_thread(store.classify)
         try:
             await asyncio.to_thread(store.put_away)

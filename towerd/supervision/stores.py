@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from sessions.keys import StoreKey
+from sessions.keys import KeyRing, StoreKey
 from sessions.store import Store, StoreReport
 from towerd.protocol.errors import TowerError
 from towerd.supervision.account_state import AccountState
@@ -80,9 +80,19 @@ class Stores:
         self.problems: list[str] = []
 
     @property
+    def key(self) -> StoreKey | None:
+        """The key that seals them; None without one."""
+        return None
+
+    @property
+    def ring(self) -> KeyRing:
+        """All keys that there are."""
+        return {}
+
+    @property
     def key_name(self) -> str | None:
         """Id of the key that seals them; None without one."""
-        return None
+        return self.key.name if self.key is not None else None
 
     @property
     def trouble(self) -> str | None:
@@ -92,6 +102,10 @@ class Stores:
     def shelf(self, account: AccountState) -> Shelf:
         """Return the place of an account's store."""
         return Shelf(Store(self.sessions_dir, account.record.id))
+
+    def place(self, account_id: str) -> Store:
+        """Return the store of an account that nobody keeps."""
+        return Store(self.sessions_dir, account_id)
 
     async def rotate(self, key: StoreKey | None) -> Rotated:  # noqa: ARG002 - there is nothing to seal
         """Seal all stores with another key.
@@ -116,7 +130,7 @@ class Stores:
             StoreLockedError: a process that could not be ended runs on it.
             OSError: it cannot be read.
         """
-        return await asyncio.to_thread(Store(self.sessions_dir, account_id).classify)
+        return await asyncio.to_thread(self.place(account_id).classify)
 
     async def run(self) -> None:
         """Do what has to be done all the time."""

@@ -10,10 +10,11 @@ import logging
 import random
 import secrets
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sessions.messages import Identity
 from sessions.states import State
 from towerd.accounts.records import AccountRecord, account_event
 from towerd.accounts.transactions import NameTakenError
@@ -21,9 +22,13 @@ from towerd.protocol.errors import Field, TowerError
 from towerd.supervision.declared import reason_to_rest
 from towerd.supervision.keeper import Keeper
 from towerd.supervision.logout import LogoutReport
+from towerd.supervision.moving import bring_new
 from towerd.supervision.names import check_display_name, check_name
 from towerd.supervision.surroundings import Surroundings
 from towerd.supervision.uninterrupted import uninterrupted
+
+if TYPE_CHECKING:
+    from sessions.parcel import Facts, Parcel
 
 log = logging.getLogger(__name__)
 
@@ -226,6 +231,77 @@ class Supervisor:
         self._keepers.pop(keeper.account.record.id, None)
         return report
 
+    def exported(self, identity: Identity) -> Keeper | None:
+        """Return the account whose device this is, and which was exported from here."""
+        wanted = (identity.jid, identity.device_number)
+        return next(
+            (
+                one
+                for one in self._keepers.values()
+                if one.account.record.is_linked
+                and (one.account.record.jid, one.account.record.device_number) == wanted
+                and one.moving.is_exported
+            ),
+            None,
+        )
+
+    def require_unclaimed(self, identity: Identity, owner_uid: int) -> None:
+        """Insist that nobody here holds a device, nor the owner another one of the same phone.
+
+        Raises:
+            TowerError: `duplicate-phone`.
+        """
+        for keeper in self._keepers.values():
+            record = keeper.account.record
+            is_same_device = (record.jid, record.device_number) == (identity.jid, identity.device_number)
+            is_same_phone = record.owner_uid == owner_uid and record.jid == identity.jid
+            if record.is_linked and (is_same_device or is_same_phone):
+                raise TowerError(
+                    "duplicate-phone",
+                    f"{record.phone or record.jid} is linked here already, as {record.name}",
+                    hint=f"look at it: towerctl show {record.id}",
+                )
+
+    @uninterrupted
+    async def adopt(self, parcel: Parcel, *, owner_uid: int, name: str, start: bool) -> Keeper:
+        """Add an account with the device that a parcel holds; all of it or nothing, whatever is killed.
+
+        Args:
+            parcel: opened; the caller has checked that nobody here holds its device.
+            owner_uid: who owns the account.
+            name: what it is called.
+            start: log in.
+
+        Raises:
+            TowerError: `account-exists`, `registry-unavailable`.
+            SealDamagedError: the parcel is damaged.
+            OSError: the disk does not let us.
+        """
+        async with self._adding:
+            if self.owned(owner_uid, name) is not None:
+                raise name_taken(name, who="its owner has")
+            now = self._around.clock.now()
+            record = _moved_account(
+                parcel.facts, id=self._new_id(), owner_uid=owner_uid, name=name, start=start, now=now
+            )
+            store = self._around.stores.place(record.id)
+            await asyncio.to_thread(bring_new, store, parcel)
+            facts = {"from": parcel.facts.id, "outcome": "created"}
+            event = account_event(record, "account.adopted", facts, time=now)
+            try:
+                await self._around.ledger.commit(lambda registry: registry.insert(record, [event]))
+            except BaseException as error:
+                await asyncio.to_thread(store.remove)
+                if isinstance(error, NameTakenError):
+                    # The name was free: somebody has linked the phone meanwhile.
+                    raise TowerError("duplicate-phone", f"{record.phone} is linked here already") from None
+                raise
+            keeper = Keeper(record, self._around)
+            self._keepers[record.id] = keeper
+        # From here on a start of the daemon would do the rest.
+        await keeper.resume()
+        return keeper
+
     async def rename(self, keeper: Keeper, name: str | None, display_name: str | None) -> None:
         """Change names.
 
@@ -270,6 +346,37 @@ def _new_account(columns: dict[str, Any], *, id: str, created_at: float) -> Acco
     if record.desired == "running":
         return record
     return msgspec.structs.replace(record, state=State.STOPPED, reason=reason_to_rest(record))
+
+
+def _moved_account(
+    facts: Facts,
+    *,
+    id: str,  # noqa: A002
+    owner_uid: int,
+    name: str,
+    start: bool,
+    now: float,
+) -> AccountRecord:
+    """Return the record of an account that was linked elsewhere."""
+    return AccountRecord(
+        id=id,
+        owner_uid=owner_uid,
+        name=name,
+        created_at=facts.created_at,
+        display_name=facts.display_name,
+        expected_phone=facts.expected_phone,
+        daily_limit=facts.daily_limit,
+        per_minute_limit=facts.per_minute_limit,
+        last_connected_at=facts.last_connected_at,
+        desired="running" if start else "stopped",
+        state=State.STOPPED,
+        reason="stopped-by-operator",
+        since=now,
+        updated_at=now,
+        is_linked=True,
+        is_confirmed=True,
+        **msgspec.structs.asdict(facts.identity),
+    )
 
 
 def invalid(mistakes: list[Field]) -> TowerError:

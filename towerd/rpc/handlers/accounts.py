@@ -261,6 +261,8 @@ def _require_qr_possible(keeper: Keeper) -> None:
     phone = f" with {record.phone}" if record.phone else ""
     if state is State.FAILED:
         raise TowerError("needs-human", f"{name} is failed ({record.reason})", hint=keeper.action(ACCOUNT))
+    if keeper.account.record.is_linked:
+        keeper.moving.require_here()
     if state is State.STOPPED:
         hint = f"run: towerctl start {ACCOUNT}" + ("" if record.is_linked else f" && towerctl qr {ACCOUNT}")
         raise TowerError("wrong-state", f"{name} is stopped, so there is no QR", hint=hint)

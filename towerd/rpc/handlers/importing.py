@@ -10,14 +10,14 @@ from pathlib import Path
 
 from towerd.config_files import Mistake, fields_of
 from towerd.declarations import Declaration, Reader
-from towerd.protocol import methods as m
+from towerd.protocol import importing as wire
 from towerd.protocol.errors import TowerError
 from towerd.rpc.call import Call
 from towerd.supervision.declared import columns_by_hand
 from towerd.users import user_name
 
 
-async def import_accounts(call: Call, params: m.Import) -> m.ImportResult:
+async def import_accounts(call: Call, params: wire.Import) -> wire.ImportResult:
     """Add accounts from a list, all of them or none; those that are there stay as they are."""
     declarations = await asyncio.to_thread(_check, params.accounts, call.peer.uid)
     supervisor = call.services.supervisor
@@ -37,9 +37,9 @@ async def import_accounts(call: Call, params: m.Import) -> m.ImportResult:
             call.services.auditor.by_peer(
                 call.peer.uid, call.peer.pid, "account.add", record, result="done", detail="imported"
             )
-    return m.ImportResult(
+    return wire.ImportResult(
         accounts=[
-            m.ImportedAccount(
+            wire.ImportedAccount(
                 name=one.name,
                 owner=user_name(one.owner_uid),
                 outcome="existing" if (one.owner_uid, one.name) in known else "created",
@@ -51,7 +51,7 @@ async def import_accounts(call: Call, params: m.Import) -> m.ImportResult:
     )
 
 
-def _check(rows: list[m.ImportRow], owner_uid: int) -> list[Declaration]:
+def _check(rows: list[wire.ImportRow], owner_uid: int) -> list[Declaration]:
     """Return what the rows declare.
 
     Raises:

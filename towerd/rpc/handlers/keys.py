@@ -14,7 +14,7 @@ from towerd.supervision.supervisor import invalid
 
 async def rotate(call: Call, params: wire.RotateKey) -> wire.RotateResult:
     """Seal all stores with another key."""
-    key = _key(params.key) if params.key is not None else None
+    key = key_of(params.key) if params.key is not None else None
     done = await call.services.stores.rotate(key)
     call.notes.append(f"key {done.key}")
     return wire.RotateResult(
@@ -25,7 +25,7 @@ async def rotate(call: Call, params: wire.RotateKey) -> wire.RotateResult:
     )
 
 
-def _key(text: str) -> StoreKey:
+def key_of(text: str) -> StoreKey:
     """Return the key that a caller gave.
 
     Raises:

@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from towerd.rpc.handlers import accounts, audit, daemon, events, importing, keys, messages, notify, webhook
+from towerd.rpc.handlers import (
+    accounts,
+    audit,
+    daemon,
+    events,
+    importing,
+    keys,
+    messages,
+    moving,
+    notify,
+    webhook,
+)
 
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
 HANDLERS: dict[str, Handler] = {
     "account.add": accounts.add,
+    "account.adopt": moving.adopt,
+    "account.export": moving.export,
     "account.get": accounts.get,
     "account.health": accounts.health,
     "account.import": importing.import_accounts,
@@ -43,6 +56,9 @@ HANDLERS: dict[str, Handler] = {
     "message.send": messages.send,
     "notify.test": notify.test,
     "rpc.discover": daemon.discover,
+    "transfer.begin": moving.begin,
+    "transfer.read": moving.read,
+    "transfer.write": moving.write,
     "webhook.deliveries": webhook.deliveries,
     "webhook.list": webhook.list_webhooks,
     "webhook.retry": webhook.retry,

@@ -56,6 +56,7 @@ def services(**parts: Any) -> Services:
         "reload": None,
         "watch": None,
         "stores": Stores(Path("/nowhere")),
+        "transfers": None,
         "state_dir": Path("/nowhere"),
         "started_at": NOW,
         "problems": [],

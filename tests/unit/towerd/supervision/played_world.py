@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -163,7 +164,9 @@ class PlayedLedger:
 
 
 class PlayedStore:
-    """A store that holds a device, or not."""
+    """A store that holds a device, or not; nobody ever took one elsewhere."""
+
+    home = Path("/nowhere")
 
     def __init__(self) -> None:
         self.report = StoreReport(kind=StoreKind.MISSING)
