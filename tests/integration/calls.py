@@ -11,10 +11,14 @@ from towerd.protocol.methods import METHODS
 # What a call needs besides an account to get as far as the question whether it may.
 PARAMS: dict[str, dict[str, Any]] = {
     "account.add": {"pair": False},
+    "account.adopt": {"transfer": "none", "key": "A" * 43 + "="},
+    "account.export": {"key": "A" * 43 + "="},
     "account.import": {"accounts": [{"table": {"name": "nobodys"}}], "dry_run": True},
     "account.wait": {"states": ["unpaired"]},
     "event.unsubscribe": {"subscription": "none"},
     "message.send": {"to": "+491701234567", "text": "hello"},
+    "transfer.read": {"transfer": "none"},
+    "transfer.write": {"transfer": "none", "data": ""},
     "webhook.retry": {"endpoint": "none"},
     "webhook.test": {"endpoint": "none"},
 }

@@ -29,10 +29,11 @@ _key_file = click.option(
 @_key_file
 @click.pass_obj
 def export(app: App, *, account: str, output: str, key_file: str | None) -> Result:
-    """Move an account away: stop it here for good, and write it to a sealed file.
+    """Move an account away, with its device.
 
-    The file holds its device and settings; whoever has it and its key can act as the account. It runs where
-    `towerctl adopt` takes it over, without a QR, and no longer here: start, pair and restart are refused.
+    It is stopped here for good and written to a sealed file. It runs where `towerctl adopt` takes it over,
+    without a QR, and no longer here: start, pair and restart are refused. Whoever has the file and its key
+    can act as the account.
     """
     if output == "-":
         raise Failure("usage", "an export is written to a file, not to standard output")
@@ -58,10 +59,10 @@ def export(app: App, *, account: str, output: str, key_file: str | None) -> Resu
 def adopt(
     app: App, *, file: str, key_file: str | None, name: str | None, owner: str | None, no_start: bool
 ) -> Result:
-    """Take over an account that was exported, with its device; it connects without a QR.
+    """Take over an account that was exported.
 
-    One that was exported from here returns to its place. All of it arrives or, when the file is damaged or
-    another key is needed, nothing (exit 2).
+    It comes with its device and connects without a QR. One that was exported from here returns to its place.
+    All of it arrives or, when the file is damaged or another key is needed, nothing (exit 2).
     """
     secret = keys.read(key_file) if key_file is not None else None
     client = app.connect(default_timeout_seconds=_TIMEOUT_SECONDS)

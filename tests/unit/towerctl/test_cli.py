@@ -25,7 +25,7 @@ from towerctl.options import Command
 from towerd.protocol.errors import ERRORS, Field, TowerError
 
 CONTRACT = (
-    "list show add import rename primary remove qr pair unpair logout "
+    "list show add import export adopt rename primary remove qr pair unpair logout "
     "wait start stop restart watch events audit send outbox messages groups status health "
     "metrics release config reload key doctor notify webhook version rpc completion"
 )

@@ -9,7 +9,7 @@ import pytest
 
 from towerctl import results
 from towerctl.client import Client
-from towerd.protocol import daemon_types, methods, types
+from towerd.protocol import daemon_types, importing, methods, types
 from towerd.protocol.states import STATES
 
 SHAPES = [
@@ -19,7 +19,7 @@ SHAPES = [
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
 def test_a_shape_has_the_fields_of_its_structure(shape: type) -> None:
-    homes = (types, daemon_types, methods)
+    homes = (types, daemon_types, methods, importing)
     structure = next(getattr(home, shape.__name__) for home in homes if hasattr(home, shape.__name__))
     fields = {field.encode_name for field in msgspec.structs.fields(structure)}
     # The wire may have more: minors add fields, which a client ignores.

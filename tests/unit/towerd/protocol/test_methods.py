@@ -98,7 +98,7 @@ def test_parameters_refuse_what_they_do_not_know_and_results_are_objects(method:
 
 @pytest.mark.parametrize("method", list(METHODS))
 def test_verbs_that_destroy_need_the_account_named_in_full(method: str) -> None:
-    destroys = method in ("account.unpair", "account.logout", "account.remove")
+    destroys = method in ("account.unpair", "account.logout", "account.remove", "account.export")
     assert METHODS[method].names_in_full is destroys
     if destroys:
         with pytest.raises(msgspec.ValidationError):
