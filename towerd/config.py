@@ -330,7 +330,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 NEEDS_RESTART: dict[str, str] = {
     "start.spread_seconds": "only a start of towerd spreads logins",
-    "stores.key_file": "another key is taken by towerctl key rotate, or by a start of towerd",
+    "stores.key_file": "a start of towerd reads the key; to another one stores go by towerctl key rotate",
 }
 """Keys that a reload does not take, and why; all others hold from their next use on."""
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from sessions.states import State
+from towerd.protocol import moving
 from towerd.protocol.daemon_types import (
     ConfigResult,
     DoctorResult,
@@ -32,16 +33,6 @@ from towerd.protocol.mail import (
     OutboxResult,
     SendMessage,
     SendResult,
-)
-from towerd.protocol.moving import (
-    Adopt,
-    AdoptResult,
-    Export,
-    ExportResult,
-    PieceResult,
-    ReadTransfer,
-    TransferResult,
-    WriteTransfer,
 )
 from towerd.protocol.parameters import OptionalSelector, Params, RowId, Selector, Text, WaitSeconds
 from towerd.protocol.types import (
@@ -379,34 +370,34 @@ METHODS: dict[str, Method] = {
         summary="Add accounts from a list, all of them or none; those that are there stay as they are.",
     ),
     "account.export": Method(
-        params=Export,
-        result=ExportResult,
+        params=moving.Export,
+        result=moving.ExportResult,
         right="admin",
         summary="Stop an account for good, and hand it out with its device as a sealed file.",
     ),
     "account.adopt": Method(
-        params=Adopt,
-        result=AdoptResult,
+        params=moving.Adopt,
+        result=moving.AdoptResult,
         right="admin",
         summary="Take over an exported account with its device; it connects without a QR.",
     ),
     "transfer.begin": Method(
         params=Nothing,
-        result=TransferResult,
+        result=moving.TransferResult,
         right="admin",
         summary="Begin to hand a file in, for account.adopt.",
         is_audited=False,
     ),
     "transfer.write": Method(
-        params=WriteTransfer,
-        result=TransferResult,
+        params=moving.WriteTransfer,
+        result=moving.TransferResult,
         right="admin",
         summary="Hand a piece of a file in.",
         is_audited=False,
     ),
     "transfer.read": Method(
-        params=ReadTransfer,
-        result=PieceResult,
+        params=moving.ReadTransfer,
+        result=moving.PieceResult,
         right="admin",
         summary="Hand a piece of a file out, after account.export.",
         is_audited=False,
