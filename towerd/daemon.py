@@ -175,8 +175,9 @@ class Daemon:
     async def _adopt(self, ledger: Ledger, account_id: str) -> None:
         """Give a store without an account one, when it holds a device; it belongs to the daemon's user."""
         with contextlib.suppress(StoreLockedError, OSError):
-            fence = read_fence(self._paths.sessions_dir / account_id)
-            if fence is Fence.ARRIVING:
+            directory = self._paths.sessions_dir / account_id
+            fence = read_fence(directory)
+            if fence is Fence.ARRIVING or not any(directory.glob("[!.]*")):
                 # Its account was never added: nobody has been told of it.
                 await asyncio.to_thread(self._stores.place(account_id).remove)
                 return
