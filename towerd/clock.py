@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -33,6 +34,7 @@ class SystemClock:
         return time.monotonic()
 
 
+@lru_cache(maxsize=16384)
 def rfc3339(seconds: float) -> str:
     """Return seconds since the epoch as RFC 3339 UTC with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -50,7 +52,13 @@ def rfc3339_or_none(seconds: float | None) -> str | None:
 
 def day_of(seconds: float, zone: str) -> str:
     """Return the day that a moment falls on in a time zone, the machine's when `zone` is empty."""
-    return datetime.fromtimestamp(seconds, ZoneInfo(zone) if zone else None).date().isoformat()
+    # Days begin with a minute, whatever the zone.
+    return _day_of_minute(int(seconds // 60), zone, time.tzname)
+
+
+@lru_cache(maxsize=64)
+def _day_of_minute(minute: int, zone: str, _own: tuple[str, str]) -> str:
+    return datetime.fromtimestamp(minute * 60, ZoneInfo(zone) if zone else None).date().isoformat()
 
 
 def parse_rfc3339(text: str) -> float:
