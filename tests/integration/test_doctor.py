@@ -226,6 +226,30 @@ def test_a_configuration_that_waits_is_seen_and_mended_and_a_broken_one_is_seen(
     assert "truth.nonsense: unknown key" in finding["line"]
 
 
+def test_a_declared_account_that_is_not_right_is_seen_and_its_command_says_what_is_wrong(
+    towerd: Towerd,
+) -> None:
+    towerd.config.touch(mode=0o600)
+    declared = towerd.directory / "accounts.d"
+    declared.mkdir()
+    (declared / "shop.toml").write_text("ownr = 3\n")
+    towerd.start()
+    finding = wait_for_level(towerd, "problems", "warning")
+    assert finding["line"].startswith(f"{declared}/shop.toml: ownr: unknown key")
+    done = subprocess.run(
+        ["sh", "-c", finding["command"]],
+        env=environment(towerd.directory) | {"PATH": f"{BIN}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=True,
+    )
+    assert finding["line"] in done.stderr
+    (declared / "shop.toml").write_text('display_name = "Shop"\n')
+    wait_for_level(towerd, "problems", "ok")
+    assert towerd.names() == ["shop"]
+
+
 def wait_for_level(towerd: Towerd, check: str, level: str) -> Finding:
     """Wait until the daemon has seen what was changed, and return the finding."""
 

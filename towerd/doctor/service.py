@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from towerd.clock import rfc3339
+from towerd.declarations import DIRECTORY
 from towerd.doctor.findings import Finding, counted, failure, ok, skipped, warning
 from towerd.doctor.patient import ChannelSight, Patient
 
@@ -58,8 +59,10 @@ def fleet(patient: Patient) -> Iterator[Finding]:
 
 def problems(patient: Patient) -> Iterator[Finding]:
     """Repeat what the daemon complains of."""
+    declared = f"{patient.paths.config.parent / DIRECTORY}/"
     for problem in patient.problems:
-        yield warning(problem, "towerctl status")
+        is_mistake = problem.startswith(declared)
+        yield warning(problem, _check_command(patient) if is_mistake else "towerctl status")
     if not patient.problems:
         yield ok("the daemon complains of nothing")
 

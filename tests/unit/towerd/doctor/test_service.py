@@ -64,6 +64,16 @@ def test_each_problem_is_a_warning() -> None:
     assert found(problems, a_patient(problems=("one", "two"))) == [("warning", "one"), ("warning", "two")]
 
 
+def test_a_declared_account_that_is_not_right_comes_with_the_command_that_checks_it(tmp_path: Path) -> None:
+    config = tmp_path / "etc/tower.toml"
+    config.parent.mkdir()
+    config.touch()
+    broken = f"{tmp_path}/etc/accounts.d/shop.toml: owner: no such user"
+    finding = only(problems, a_patient(tmp_path, problems=(broken,)))
+    assert (finding.level, finding.line) == ("warning", broken)
+    assert finding.command == f"towerd --check-config --config {config}"
+
+
 # --- telling people --------------------------------------------------------------------------------------
 
 
