@@ -16,7 +16,7 @@ from towerd.config import EVERYBODY, AccessConfig
 from towerd.protocol.errors import TowerError
 from towerd.protocol.methods import Right
 from towerd.settings import Settings
-from towerd.users import Users, user_name
+from towerd.users import Users, forget_names, user_name
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ RIGHTS: dict[Role, frozenset[Right]] = {
 """What a role may do to the accounts that it reaches; `admin` is the right over the daemon itself."""
 
 LOOK_AGAIN_SECONDS = 60.0
-"""How often names are looked up again that the user database did not know."""
+"""How often names are looked up again: those that nobody knew, and those that are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,9 +178,10 @@ class Access:
         return grants
 
     async def watch(self) -> None:
-        """Look unknown names up again, now and then: the directory service may have been away."""
+        """Look names up again, now and then: the directory service may have been away."""
         while True:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            forget_names()
             if self.unknown:
                 await asyncio.to_thread(self.look_up)
 

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import grp
 import pwd
-import time
 from functools import lru_cache
-
-_KEPT_SECONDS = 60.0
 
 
 class Users:
@@ -36,18 +33,21 @@ class Users:
             return None
 
 
-def user_name(uid: int) -> str:
-    """Return a user's name, or the number when nobody has it any more; as of at most a minute ago."""
-    return _user_name(uid, int(time.monotonic() // _KEPT_SECONDS))
-
-
 @lru_cache(maxsize=4096)
-def _user_name(uid: int, _period: int) -> str:
-    # Where names come from a directory server this is a question over the network.
+def user_name(uid: int) -> str:
+    """Return a user's name, or the number when nobody has it any more; asked for once until forgotten.
+
+    Where names come from a directory server each is a question over the network.
+    """
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def forget_names() -> None:
+    """Ask for the names of users anew: one may have come, gone or been renamed."""
+    user_name.cache_clear()
 
 
 def _is_number(name: str) -> bool:
