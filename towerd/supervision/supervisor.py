@@ -6,6 +6,7 @@ The one rule: one account that cannot start never keeps another from starting.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import secrets
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _SETTLED_SECONDS = 30.0
 PATROL_SECONDS = 5.0
+_DAY_SECONDS = 5.0
 
 
 class Supervisor:
@@ -96,6 +98,7 @@ class Supervisor:
             delay = self._randomness.uniform(0, window) if is_starting else 0.0
             self._run(self._resume(keeper, delay), f"resume {keeper.account.name}")
         self._run(self._patrol(), "patrol")
+        self._run(self._turn_days(), "days")
 
     def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -134,6 +137,15 @@ class Supervisor:
                 if used is not None and used > limit_bytes:
                     log.warning("%s: its worker uses %d MB; replacing it", keeper.account.name, used >> 20)
                     keeper.carrier.kill("worker-memory")
+
+    async def _turn_days(self) -> None:
+        """Have the counts of a day at hand when it begins or the clock was set; health follows them."""
+        while True:
+            await asyncio.sleep(_DAY_SECONDS)
+            for keeper in self.keepers:
+                # A database that cannot be read is told of elsewhere.
+                with contextlib.suppress(TowerError):
+                    await keeper.tally.look()
 
     @uninterrupted
     async def add(

@@ -48,6 +48,7 @@ class Tally:
                 return
             found = await self._around.ledger.read(lambda registry: registry.traffic(account_id, day))
             self._day, self._sent, self._received = day, found.sent, found.received
+        self._account.changed()
 
     def count(self, day: str, *, sent: int = 0, received: int = 0) -> None:
         """Count what was committed for a day; another one than that at hand is read when it is looked at.

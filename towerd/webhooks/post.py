@@ -7,6 +7,7 @@ of an answer is ever read. No redirect is followed, no connection is kept, no pr
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -57,7 +58,10 @@ async def post(
     except ssl.SSLError as error:
         _fail(f"TLS failed: {error.reason or 'the connection was closed'}")
     except OSError as error:
-        _fail(f"cannot be reached: {error.strerror or 'the connection was closed'}")
+        # Not strerror: asyncio puts words of its own there.
+        _fail(
+            f"cannot be reached: {os.strerror(error.errno) if error.errno else 'the connection was closed'}"
+        )
 
 
 def _fail(why: str) -> NoReturn:

@@ -95,6 +95,15 @@ def test_an_answer_is_a_status_or_a_reason(answer: bytes, expected: int | str) -
     run(scene())
 
 
+def test_who_refuses_is_named_in_words_of_the_system() -> None:
+    async def scene() -> None:
+        async with a_server() as (_, url):
+            pass
+        assert await posted(url) == "cannot be reached: Connection refused"
+
+    run(scene())
+
+
 def test_who_only_announces_answers_is_not_listened_to_for_ever() -> None:
     async def scene() -> None:
         async with a_server() as (server, url):
