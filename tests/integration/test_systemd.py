@@ -218,6 +218,30 @@ def test_a_mute_worker_is_no_reason_to_give_no_sign_of_life(place: Path, manager
         process.wait()
 
 
+def test_it_tells_how_far_its_start_is(place: Path, manager: Manager) -> None:
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+    for told in ("STATUS=0/0 connected", "STATUS=starting, 0/2 done: 0/2 connected; 2 pairing"):
+        manager.told.clear()
+        process = subprocess.Popen(
+            [BIN / "towerd"],
+            env=environment(place, NOTIFY_SOCKET=str(manager.path), WATCHDOG_USEC="300000", **nowhere),
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            manager.wait_for("READY=1")
+            assert manager.wait_for(told.split(",")[0]) == told
+            for name in ("sales", "support"):
+                add = [BIN / "towerctl", "--socket", place / "own.sock", "add", name, "--if-absent"]
+                subprocess.run(add, capture_output=True, timeout=60, check=True)
+            # When the start is over, or there was none.
+            manager.wait_for("STATUS=0/2 connected; 2 pairing")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+
 def test_an_invalid_configuration_leaves_nobody_waiting_in_the_socket(place: Path) -> None:
     config = place / "tower.toml"
     config.write_text("nonsense")
