@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.sealed_tower import SealedTower
-from tests.e2e.test_daemon_kills import CONFIG, Victim
 from tests.e2e.test_survival import kill_workers_after_scans
+from tests.e2e.victim import CONFIG, Victim
 from tests.whatsapp.simulator import SimulatorError, wait_for
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ KILLS_EACH = int(os.environ.get("TOWER_TEST_KILLS", "40")) // DAEMONS
 LOSSES = int(os.environ.get("TOWER_TEST_LOSSES", "12"))
 
 
-@pytest.mark.timeout(3600 if KILLS_EACH > 20 else 420)
+@pytest.mark.timeout(7200 if KILLS_EACH > 20 else 600)
 def test_kills_of_a_daemon_with_sealed_stores_lose_nothing_that_was_acknowledged(
     simulator: Simulator,
 ) -> None:
@@ -37,7 +37,7 @@ def test_kills_of_a_daemon_with_sealed_stores_lose_nothing_that_was_acknowledged
     def run(number: int) -> None:
         try:
             with SealedTower(simulator, config=CONFIG) as tower:
-                Victim(tower, simulator, number).run(KILLS_EACH)
+                Victim(tower, simulator, number, seed=SEED).run(KILLS_EACH)
         except BaseException as error:
             failures.append(error)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.sealed_tower import SealedTower
-from tests.e2e.test_daemon_kills import CONFIG
+from tests.e2e.victim import CONFIG
 from tests.whatsapp.simulator import wait_for
 
 if TYPE_CHECKING:
