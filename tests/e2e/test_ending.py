@@ -160,6 +160,17 @@ def test_remove_works_from_everywhere(tower: Tower, simulator: Simulator, troubl
     tower.ctl("remove", "sales", "--yes", "--if-present")
 
 
+@pytest.mark.parametrize(("trouble", "then"), [("stopped-process", "connected"), ("damaged-store", "failed")])
+def test_a_logout_in_trouble_says_so_and_wipes_nothing(
+    tower: Tower, simulator: Simulator, trouble: str, then: str
+) -> None:
+    link_and_trouble(tower, simulator, trouble)
+    ran = tower.run("logout", "sales", "--yes")
+    assert (ran.returncode, "nothing was wiped" in ran.stderr) == (1, True)
+    tower.wait_for_state("sales", then, seconds=60)
+    assert len(simulator.devices(PHONE)) == 1
+
+
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_reset_works_from_everywhere(tower: Tower, simulator: Simulator, trouble: str) -> None:
     link_and_trouble(tower, simulator, trouble)
