@@ -13,6 +13,7 @@ from tests.e2e.tower import Tower
 from tests.exposition import parse, problems
 from tests.integration.receiver import Receiver, a_receiver, status
 from tests.whatsapp.simulator import Simulator, wait_for
+from towerctl.webhook_verifier import verify
 
 PHONE = "491701234567"
 GRACE = "491511111111"
@@ -104,7 +105,18 @@ def test_every_figure_moves_with_what_it_is_about(
     receiver.behaviour = receiver.usual
     delivered = "tower_webhook_deliveries_total endpoint=crm,outcome=delivered"
     wait_for(lambda: figure(tower.ctl("metrics"), delivered) > 5, seconds=60, what="deliveries")
+    wait_for(
+        lambda: not tower.rpc("webhook.deliveries", state="queued")["deliveries"],
+        seconds=60,
+        what="nothing waits",
+    )
     check(tower.ctl("metrics"))
+    # The endpoint was told of the messages, and never of their words.
+    told = [one for one in receiver.taken if one.event["type"] in ("message.received", "message.sent")]
+    assert len(told) == 3
+    for request in told:
+        verify(SECRET, request.headers, request.body)
+        assert b"hello" not in request.raw
     file = tower.directory / "tower.prom"
     wait_for(lambda: figure(read(file), delivered) > 5, what="the file has it, too")
     check(read(file))
