@@ -162,9 +162,16 @@ def test_the_day_ends_at_midnight_of_the_zone_also_while_away_and_when_the_clock
         assert sends("Sunday")
         be("2027-03-28T23:55:00+02:00")
         assert not sends("Sunday again")
+        assert tower.account("sales")["health"] == "critical"
         be("2027-03-29T00:05:00+02:00")
+        wait_for(
+            lambda: tower.events("health.changed")[-1]["data"]["new"] == "healthy",
+            what="the new day is noticed",
+        )
+        assert tower.account("sales")["sent_today"] == 0
         assert sends("Monday")
         # Set back: that day is known.
         be("2027-03-28T12:00:00+02:00")
+        wait_for(lambda: tower.account("sales")["sent_today"] == 1, what="the former day is noticed")
         assert refused(tower, "Sunday once more") == (9, "limit-reached")
     assert read_by(simulator) == ["Saturday", "Sunday", "Monday"]
