@@ -249,7 +249,10 @@ def unpaired(answer: results.AccountResult) -> list[Block]:
     """`unpair`: that it was forgotten only here."""
     account = answer["account"]
     if account["reason"] != "unpaired-by-operator":
-        return [Line(f"{address(account)}: no device was linked, {account['state']}")]
+        # Only of a device that went elsewhere there is something to say.
+        was_exported = account["reason"] == "never-paired" and account["detail"]
+        what = f"forgotten here: {account['detail']}" if was_exported else "no device was linked"
+        return [Line(f"{address(account)}: {what}, {account['state']}")]
     return [Line(f"{address(account)}: forgotten here, {account['state']}"), Line(UNPAIRED_PHONE)]
 
 

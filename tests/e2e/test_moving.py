@@ -132,6 +132,10 @@ def test_an_account_comes_back_with_what_it_did_elsewhere(
     back = tmp_path / "back.tower"
     export(there, back, key)
     assert_stays_fenced(there)
+    said = there.ctl("unpair", "sales", "--yes")
+    assert "stays linked there" in said
+    assert "Linked devices" not in said
+    assert there.account("sales")["state"] == "unpaired"
     assert "has returned" in adopt(here, back, key)
     here.wait_for_state("sales", "connected")
     here.ctl("send", "sales", "--to", f"+{GRACE}", "--wait", "here again")

@@ -21,7 +21,7 @@ from towerd.supervision.declared import columns_to_run, file_of
 from towerd.supervision.health import Condition
 from towerd.supervision.lifecycle import Lifecycle
 from towerd.supervision.logout import Logout, LogoutReport
-from towerd.supervision.moving import Moving
+from towerd.supervision.moving import ELSEWHERE, Moving
 from towerd.supervision.names import international
 from towerd.supervision.pairing import CodeOffer, PairingAttempt, require_unlinked
 from towerd.supervision.reconcile import Finding
@@ -390,7 +390,10 @@ class Keeper:
 
     async def _finish_forgetting(self) -> None:
         """Finish an unpair or a wipe that was recorded."""
-        if self.account.record.intent == "unpair":
+        if self.account.record.intent == "unpair" and self.account.record.reason == "exported":
+            # The phone lists it rightly: nobody is to be told to remove it there.
+            await self._life.forget(Trigger.UNPAIR, "never-paired", detail=ELSEWHERE)
+        elif self.account.record.intent == "unpair":
             had_device = self.account.record.is_linked
             if not had_device:
                 # A scan that nobody heard of: the phone lists the device all the same.

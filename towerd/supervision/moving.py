@@ -28,6 +28,9 @@ from towerd.users import user_name
 if TYPE_CHECKING:
     from sessions.parcel import Facts, Parcel
 
+ELSEWHERE = "its device went elsewhere with an export and stays linked there"
+"""What is told of an account whose device is forgotten here and nowhere else."""
+
 _UNSETTLED = frozenset({State.PAIRING, State.AUTHENTICATED, State.LOGGED_OUT})
 
 

@@ -15,6 +15,7 @@ from towerd.protocol.errors import TowerError
 from towerd.supervision.account_state import NO_DEVICE
 from towerd.supervision.lifecycle import Lifecycle
 from towerd.supervision.logout import LOGOUT_SECONDS, Logout, LogoutReport
+from towerd.supervision.moving import ELSEWHERE
 from towerd.supervision.reconcile import Finding
 
 _WITHOUT_DEVICE = ATTEMPT_STATES | {State.UNPAIRED}
@@ -59,8 +60,7 @@ class Removal:
                 await self._account.intend(intent="remove")
             report = LogoutReport(outcome="not-linked")
             if is_fenced:
-                left = "its device went elsewhere with an export and stays linked there"
-                report = LogoutReport(outcome="not-linked", detail=left)
+                report = LogoutReport(outcome="not-linked", detail=ELSEWHERE)
             elif self._account.record.is_linked:
                 report = await self._logout.run()
                 if require_logout and report.outcome != "done":

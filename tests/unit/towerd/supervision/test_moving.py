@@ -237,7 +237,11 @@ def test_unpair_forgets_the_device_and_with_it_the_fence(short_directory: Path) 
             keeper, _ = await world.keep_connected()
             await exported(keeper)
             await keeper.unpair()
-            assert keeper.account.record.reason == "unpaired-by-operator"
+            assert keeper.account.record.reason == "never-paired"
+            # To remove it on the phone would take it from who has it now.
+            action = keeper.action("alpha") or ""
+            assert "stays linked there" in action
+            assert "remove" not in action
             assert read_fence(home_of(keeper)) is None
             await keeper.pair()
             await world.workers.next()
