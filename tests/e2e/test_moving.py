@@ -107,7 +107,7 @@ def test_an_account_moves_with_its_device_and_never_runs_twice(
         restart()
         here.start()
         assert_stays_fenced(here)
-    assert here.plain() == []
+    wait_for(lambda: here.plain() == [], what="nothing is left in memory")
     # Gone from here, and nobody there notices.
     assert "stays linked there" in here.ctl("remove", "sales", "--yes")
     assert there.account("moved")["since"] == after["since"]
@@ -226,14 +226,15 @@ def test_kills_in_the_middle_of_exports_leave_one_holder_and_a_way_on(
     here.link(simulator, "sales", PHONE)
     for _ in range(KILLS):
         killed_while(here, dice, "export", "sales", "-o", parcel, "--key-file", key)
-        if (account := here.account("sales"))["reason"] == "exported":
+        # What a start says is settled; what is shown just after one of the daemon need not be.
+        started = here.run("start", "sales")
+        if started.returncode:
             assert_stays_fenced(here)
             if not parcel.exists():
                 export(here, parcel, key)
             assert "has returned" in adopt(here, parcel, key)
         else:
-            assert not parcel.exists(), account
-            here.ctl("start", "sales")
+            assert not parcel.exists()
         here.wait_for_state("sales", "connected")
         parcel.unlink(missing_ok=True)
     assert len(here.events("session.qr")) == 1
