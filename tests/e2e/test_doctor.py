@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.e2e.sealed_tower import SealedTower
 from tests.e2e.tower import BIN, Tower
 from tests.whatsapp.simulator import wait_for
 
@@ -126,6 +127,17 @@ def test_a_pairing_without_a_qr_is_a_failure_until_there_is_one(tower: Tower, si
     mend(tower, finding)
     tower.rpc("account.qr", account="late", format="raw", wait_seconds=60)
     assert [one for one in wrong(tower) if one["check"] == "qr"] == []
+
+
+def test_where_nothing_is_lacking_the_status_is_0(simulator: Simulator) -> None:
+    with SealedTower(simulator) as tower:
+        tower.config.chmod(0o600)
+        tower.link(simulator, "sales", PHONE)
+        status, findings = examine(tower)
+        assert {one["level"] for one in findings} == {"ok", "skipped"}
+        assert status == 0
+        done = tower.run("doctor")
+        assert (done.returncode, done.stderr) == (0, "all is well\n")
 
 
 def on_a_terminal(tower: Tower) -> tuple[int, list[str]]:
