@@ -160,6 +160,19 @@ def test_remove_works_from_everywhere(tower: Tower, simulator: Simulator, troubl
     tower.ctl("remove", "sales", "--yes", "--if-present")
 
 
+@pytest.mark.parametrize("verb", ["logout", "remove"])
+def test_a_device_that_the_phone_has_removed_already_is_logged_out(
+    tower: Tower, simulator: Simulator, verb: str
+) -> None:
+    tower.link(simulator, "sales", PHONE)
+    tower.ctl("stop", "sales")
+    simulator.logout(PHONE)
+    assert json.loads(tower.ctl(verb, "sales", "--yes", "--json"))["logout"] == "done"
+    if verb == "logout":
+        account = tower.account("sales")
+        assert (account["state"], account["jid"]) == ("unpaired", None)
+
+
 @pytest.mark.parametrize(("trouble", "then"), [("stopped-process", "connected"), ("damaged-store", "failed")])
 def test_a_logout_in_trouble_says_so_and_wipes_nothing(
     tower: Tower, simulator: Simulator, trouble: str, then: str

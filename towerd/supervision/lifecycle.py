@@ -53,6 +53,7 @@ class Lifecycle(Aftermaths):
         eviction: why the device that is logging in may not stay; None in ordinary life.
         is_going_to_pair: unpaired for a moment only; a pairing begins by itself.
         former_phone: the number that was linked before an operator allowed another one.
+        refused_generation: whose login WhatsApp refused, because the device was removed before our logout.
         unfinished: the attempt that led to a device which has not logged in yet; it goes on if that fails.
     """
 
@@ -87,6 +88,7 @@ class Lifecycle(Aftermaths):
         self.unfinished: PairingAttempt | None = None
         self.former_phone: str | None = None
         self.quick_deaths = 0
+        self.refused_generation: int | None = None
         self.is_going_to_pair = False
         self.wellbeing = Wellbeing(self.account, self.pulse, self.backoff, self.tally)
 

@@ -39,6 +39,11 @@ class Logout:
         self._account = life.account
         self._carrier = life.carrier
 
+    @property
+    def _is_refused(self) -> bool:
+        """Tell whether WhatsApp has refused the login, because the device was removed before we could ask."""
+        return self._life.refused_generation == self._carrier.generation
+
     async def run(self) -> LogoutReport:
         """Log the device out at WhatsApp within the deadline; a worker that dies over it gets a successor."""
         clock = self._life.around.clock
@@ -95,9 +100,15 @@ class Logout:
             self._account.move(Trigger.START_LINKED, None)
             await self._life.launch_at_once()
         connected = await self._account.until(
-            lambda: self._account.state is State.CONNECTED or not self._carrier.is_running,
+            lambda: (
+                self._account.state is State.CONNECTED or not self._carrier.is_running or self._is_refused
+            ),
             deadline - clock.monotonic(),
         )
+        if self._is_refused:
+            # Whether the library came to delete its row or not.
+            await self._life.quiet()
+            return LogoutReport(outcome="done")
         if not connected or not self._carrier.is_running:
             return LogoutReport(outcome="failed", detail="no connection to WhatsApp")
         return None

@@ -256,6 +256,8 @@ class ReportReader:
             self._life.after(lambda: self._life.end_eviction(None))
         elif self._account.record.intent is not None:
             # The logout that we asked for, confirmed the hard way.
+            self._life.refused_generation = self._carrier.generation
+            self._account.changed()
             self._life.after(self._settle_logout)
         elif self._life.around.fleet.is_canary_at_risk(account_id):
             self._life.after(self._after_canary_refused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -47,3 +48,23 @@ def test_pairing_whose_time_is_over_while_another_worker_starts_ends_all_the_sam
         assert not keeper.carrier.is_running
 
     play(act, config(reconnect={"base_seconds": 3600.0, "cap_seconds": 3600.0}))
+
+
+@pytest.mark.parametrize("is_row_left", [False, True])
+def test_logout_of_a_device_that_the_phone_has_removed_is_done(play: Play, is_row_left: bool) -> None:
+    async def act(world: World) -> None:
+        keeper, _ = await world.keep_connected()
+        await keeper.stop()
+        logout = asyncio.create_task(keeper.logout())
+        worker = await world.workers.next()
+        if not is_row_left:
+            world.lose_device(keeper)
+        worker.begun()
+        worker.report(messages.LoggedOut(code=401, on_connect=True))
+        assert (await logout).outcome == "done"
+        record = keeper.account.record
+        assert (record.state, record.reason) == (State.UNPAIRED, "logged-out-by-operator")
+        assert not record.is_linked
+        assert not keeper.carrier.is_running
+
+    play(act)
