@@ -370,9 +370,8 @@ class Daemon:
             await asyncio.sleep(period)
             if self._clock.monotonic() - supervisor.patrolled_at < 3 * PATROL_SECONDS + period:
                 self._systemd.tell(WATCHDOG="1")
-            if (line := _status_of(supervisor)) != told:
+            if (line := _status_of(supervisor)) != told and self._systemd.tell(STATUS=line):
                 told = line
-                self._systemd.tell(STATUS=line)
 
     async def _obey_hangups(self, reload: Reload) -> None:
         """Reload at each SIGHUP; those that come meanwhile are one."""

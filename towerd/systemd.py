@@ -32,17 +32,22 @@ class Systemd:
     watchdog_seconds: float | None = None
     _notify: str | None = None
 
-    def tell(self, **states: str) -> None:
-        """Send states such as READY="1" or STATUS="…"; a manager that does not listen is no fault of ours."""
+    def tell(self, **states: str) -> bool:
+        """Send states such as READY="1" or STATUS="…"; tell whether they were taken.
+
+        A manager that does not listen is no fault of ours, and nobody waits for it.
+        """
         if self._notify is None:
-            return
+            return True
         address = "\0" + self._notify[1:] if self._notify.startswith("@") else self._notify
         message = "\n".join(f"{name}={value}" for name, value in states.items())
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+            sender.setblocking(False)  # noqa: FBT003
             try:
                 sender.sendto(message.encode(), address)
             except OSError:
-                return
+                return False
+        return True
 
     def turn_away(self) -> None:
         """Hang up on all who wait for an answer: else systemd would start the service again for them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.tower import BIN, children
+from tests.e2e.tower import BIN
 from tests.whatsapp.simulator import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -195,7 +196,9 @@ def test_a_supervision_pass_that_is_stuck_gives_no_sign_of_life(place: Path, man
 
 
 def test_a_mute_worker_is_no_reason_to_give_no_sign_of_life(place: Path, manager: Manager) -> None:
-    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+    # Its worker waits for a proxy that takes the line and says nothing.
+    silent = socket.create_server(("127.0.0.1", 0))
+    nowhere = {"HTTPS_PROXY": f"http://127.0.0.1:{silent.getsockname()[1]}", "NO_PROXY": ""}
     process = subprocess.Popen(
         [BIN / "towerd"],
         env=environment(place, NOTIFY_SOCKET=str(manager.path), WATCHDOG_USEC="300000", **nowhere),
@@ -205,17 +208,26 @@ def test_a_mute_worker_is_no_reason_to_give_no_sign_of_life(place: Path, manager
         manager.wait_for("READY=1")
         add = [BIN / "towerctl", "--socket", place / "own.sock", "add", "sales"]
         subprocess.run(add, capture_output=True, timeout=60, check=True)
-        assert manager.wait_for("STATUS=0/1") == "STATUS=0/1 connected; 1 pairing"
-        (worker,) = wait_for(lambda: children(process.pid), what="its worker runs")
+        manager.wait_for("STATUS=0/1 connected; 1 pairing")
+        shown = [BIN / "towerctl", "--socket", place / "own.sock", "show", "sales", "--json"]
+
+        def worker_pid() -> int | None:
+            done = subprocess.run(shown, capture_output=True, timeout=60, check=True)
+            worker = json.loads(done.stdout)["account"]["worker"]
+            return worker["pid"] if worker else None
+
+        worker = wait_for(worker_pid, what="its worker runs")
+        assert worker is not None
         os.kill(worker, signal.SIGSTOP)
         for _ in range(10):
             manager.told.clear()
             manager.wait_for("WATCHDOG=1")
         assert answers(place / "own.sock")
-        assert children(process.pid) == [worker]
+        assert worker_pid() == worker
     finally:
         process.kill()
         process.wait()
+        silent.close()
 
 
 def test_it_tells_how_far_its_start_is(place: Path, manager: Manager) -> None:
