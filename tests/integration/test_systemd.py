@@ -219,11 +219,15 @@ def test_a_mute_worker_is_no_reason_to_give_no_sign_of_life(place: Path, manager
         worker = wait_for(worker_pid, what="its worker runs")
         assert worker is not None
         os.kill(worker, signal.SIGSTOP)
-        for _ in range(10):
-            manager.told.clear()
-            manager.wait_for("WATCHDOG=1")
-        assert answers(place / "own.sock")
-        assert worker_pid() == worker
+        try:
+            for _ in range(10):
+                manager.told.clear()
+                manager.wait_for("WATCHDOG=1")
+            assert answers(place / "own.sock")
+            assert worker_pid() == worker
+        finally:
+            # Stopped, it would not notice that its daemon is gone.
+            os.kill(worker, signal.SIGKILL)
     finally:
         process.kill()
         process.wait()
