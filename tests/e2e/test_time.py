@@ -158,6 +158,25 @@ def test_a_removal_cut_short_by_a_kill_is_finished_at_the_start(simulator: Simul
         assert simulator.devices(PHONE) == []
 
 
+def test_a_logout_cut_short_by_a_kill_is_finished_at_the_start(simulator: Simulator) -> None:
+    with Tower(simulator) as tower, comes_back(tower, simulator):
+        tower.link(simulator, "sales", PHONE)
+        tower.ctl("stop", "sales")
+        simulator.mute()
+        connection = tower.connect()
+        connection.sendall(
+            b'{"jsonrpc": "2.0", "id": 1, "method": "account.logout", "params": {"account": "sales"}}\n'
+        )
+        wait_for(lambda: intent(tower) == "logout", what="the intent is recorded")
+        tower.kill()
+        connection.close()
+        simulator.mute(on=False)
+        tower.start()
+        account = tower.wait_for_state("sales", "unpaired")
+        assert (account["reason"], account["desired"]) == ("logged-out-by-operator", "stopped")
+        assert simulator.devices(PHONE) == []
+
+
 def names(tower: Tower) -> list[str]:
     return [account["name"] for account in tower.rpc("account.list")["accounts"]]
 

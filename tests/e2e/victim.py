@@ -275,11 +275,6 @@ class Victim:
             return
         if unsure in ("add", "stop", "start", "restart", "pair"):
             account.desired = shown["desired"]
-        elif (
-            unsure == "logout" and account.desired == "stopped" and not self.simulator.devices(account.phone)
-        ):
-            # It did happen. A stopped account is not logged in to hear of that; its next start tells.
-            account.is_unlinked = True
         elif unsure == "relabel":
             account.label = shown["display_name"]
         elif unsure == "unpair":

@@ -125,6 +125,7 @@ class Keeper:
             return
         elif self.account.record.desired == "stopped":
             self._life.rest()
+            self._life.after(self._logout.finish)
         elif self._life.eviction is not None:
             self.account.restore(State.AUTHENTICATED, self._life.eviction.reason)
             await self._life.evict()
@@ -292,13 +293,8 @@ class Keeper:
                 await self._finish_forgetting()
             if not self.account.record.is_linked:
                 return LogoutReport(outcome="not-linked")
-            was = self.account.record
             await self.account.intend(intent="logout")
-            report = await self._logout.run()
-            if report.outcome == "done":
-                await self._life.forget(Trigger.UNPAIR, "logged-out-by-operator")
-            else:
-                await self._logout.undo(was, report)
+            report = await self._logout.carry_out()
             await self._life.around.ledger.settle()
         if report.outcome == "failed":
             raise TowerError(

@@ -44,6 +44,22 @@ class Logout:
         """Tell whether WhatsApp has refused the login, because the device was removed before we could ask."""
         return self._life.refused_generation == self._carrier.generation
 
+    async def carry_out(self) -> LogoutReport:
+        """Log the device out and forget it, or go back to what the account was doing."""
+        was = self._account.record
+        report = await self.run()
+        if report.outcome == "done":
+            await self._life.forget(Trigger.UNPAIR, "logged-out-by-operator")
+        else:
+            await self.undo(was, report)
+        return report
+
+    async def finish(self) -> None:
+        """Carry out what a kill of the daemon cut short of an account at rest; others hear at their login."""
+        record = self._account.record
+        if record.intent == "logout" and record.desired == "stopped" and record.is_linked:
+            await self.carry_out()
+
     async def run(self) -> LogoutReport:
         """Log the device out at WhatsApp within the deadline; a worker that dies over it gets a successor."""
         clock = self._life.around.clock

@@ -853,6 +853,28 @@ def test_logout_that_whatsapp_confirms_wipes_and_does_not_pair_again(play: Play)
     play(act)
 
 
+@pytest.mark.parametrize("error", [None, "not-connected: websocket not connected"])
+def test_logout_that_was_cut_short_at_rest_is_finished_at_the_start(play: Play, error: str | None) -> None:
+    async def act(world: World) -> None:
+        at_rest = {"state": State.STOPPED, "reason": "stopped-by-operator", "desired": "stopped"}
+        keeper = await world.keep(a_linked_account_at_rest(intent="logout", **at_rest))
+        prepare_store(world, "device")
+        await keeper.resume()
+        worker = await world.workers.next()
+        worker.connected()
+        await answer_logout(worker, error)
+        if error is None:
+            await until_state(keeper, State.UNPAIRED, "logged-out-by-operator")
+        else:
+            await until_state(keeper, State.STOPPED, "stopped-by-operator")
+            assert keeper.account.record.is_linked
+        await until(lambda: keeper.account.record.intent is None)
+        await worker.gone()
+        await no_worker_starts(world)
+
+    play(act)
+
+
 def test_logout_that_fails_says_so_and_wipes_nothing(play: Play) -> None:
     async def act(world: World) -> None:
         keeper, worker = await world.keep_connected()
