@@ -237,11 +237,13 @@ class LimitsConfig(Section, frozen=True, kw_only=True):
         daily: how many texts an account may send in a day.
         per_minute: how many in any 60 seconds.
         queue: how many may wait.
+        accounts_per_owner: how many accounts a user who is no admin may come to own by adding them.
     """
 
     daily: Count = 1000
     per_minute: Rate = 20
     queue: Count = 1000
+    accounts_per_owner: Count = 10
 
 
 class Endpoint(Section, frozen=True, kw_only=True):

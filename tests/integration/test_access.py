@@ -209,6 +209,26 @@ def test_adding_can_be_kept_to_some(towerd: Towerd) -> None:
     ]
 
 
+def test_owner_may_have_so_many_accounts_and_an_admin_any_number(towerd: Towerd) -> None:
+    towerd.config.write_text("[limits]\naccounts_per_owner = 2\n")
+    towerd.start()
+    let_everybody_in(towerd)
+    owner, other, root = Caller(towerd, OWNER), Caller(towerd, STRANGER), Caller(towerd, 0)
+    for name in ("one", "two"):
+        owner.add(name)
+    error = owner.refusal("account.add", name="three")
+    assert (error["slug"], error["exit"]) == ("limit-reached", 9)
+    assert error["message"] == "you have 2 accounts, and may have 2"
+    assert "limits.accounts_per_owner" in error["hint"]
+    assert owner.ask("account.add", name="two", if_absent=True)["created"] is False
+    other.add("one")
+    for name in ("one", "two", "three"):
+        root.add(name)
+    owner.ask("account.remove", account="one")
+    owner.add("three")
+    assert owner.names() == ["two", "three"]
+
+
 def test_reload_takes_a_role_away_at_once_also_from_a_subscription(towerd: Towerd) -> None:
     towerd.config.write_text(CONFIG)
     towerd.start()

@@ -154,6 +154,7 @@ class Supervisor:
         owner_uid: int,
         name: str | None,
         if_absent: bool = False,
+        at_most: int | None = None,
         **columns: Any,
     ) -> tuple[Keeper, bool]:
         """Add an account; it is durable when this returns. The caller has checked the fields.
@@ -162,13 +163,14 @@ class Supervisor:
             owner_uid: who owns it.
             name: None picks a free one.
             if_absent: one that is there is returned as it is.
+            at_most: so many accounts may the owner have; None: any number.
             columns: further intent columns.
 
         Returns:
             The account, and whether it was created (False when `if_absent` found it).
 
         Raises:
-            TowerError: `account-exists`, `registry-unavailable`.
+            TowerError: `account-exists`, `limit-reached`, `registry-unavailable`.
         """
         async with self._adding:
             if name is None:
@@ -178,6 +180,7 @@ class Supervisor:
                 if if_absent:
                     return known, False
                 raise name_taken(name)
+            self._require_room(owner_uid, at_most)
             (keeper,) = await self._insert([{"owner_uid": owner_uid, "name": name, **columns}])
             return keeper, True
 
@@ -193,6 +196,20 @@ class Supervisor:
         """
         async with self._adding:
             return await self._insert(accounts)
+
+    def _require_room(self, owner_uid: int, at_most: int | None) -> None:
+        """Insist that an owner may have one more account.
+
+        Raises:
+            TowerError: `limit-reached`.
+        """
+        count = sum(one.account.record.owner_uid == owner_uid for one in self._keepers.values())
+        if at_most is not None and count >= at_most:
+            raise TowerError(
+                "limit-reached",
+                f"you have {count} accounts, and may have {at_most}",
+                hint="remove one, or ask an admin to raise limits.accounts_per_owner",
+            )
 
     def owned(self, owner_uid: int, name: str) -> Keeper | None:
         """Return the account that an owner calls so, None when there is none."""

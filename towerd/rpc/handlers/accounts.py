@@ -68,8 +68,10 @@ async def add(call: Call, params: m.Add) -> m.AddResult:
     mistakes += check_phone("phone", params.phone) + check_phone("expect_phone", params.expect_phone)
     if mistakes:
         raise invalid(mistakes)
+    is_admin = call.caller.may("admin", None)
     keeper, created = await call.services.supervisor.add(
         owner_uid=call.peer.uid,
+        at_most=None if is_admin else call.services.settings.current.limits.accounts_per_owner,
         name=params.name,
         display_name=params.display_name,
         expected_phone=params.expect_phone,
