@@ -91,7 +91,7 @@ def somebody_scans(scene: Scene, find: Callable[[], bytes | None]) -> threading.
 
 def read(picture: bytes) -> str:
     with Image.open(io.BytesIO(picture)) as image:
-        (found,) = zxingcpp.read_barcodes(image.convert("L"))
+        (found,) = zxingcpp.read_barcodes(image.convert("L"), formats=zxingcpp.BarcodeFormat.QRCode)
     return str(found.text)
 
 

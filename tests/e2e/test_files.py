@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.rules.manuals import plain, sections
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.e2e.tower import Tower
     from tests.whatsapp.simulator import Simulator
 
@@ -19,7 +18,11 @@ def told() -> list[re.Pattern[str]]:
     section = plain(sections("towerd.8")["FILES"]).partition("In the state directory:")[2]
     section = section.partition("Of an installation")[0]
     entries = re.findall(r"^\.TP\n\.(?:I|IR|BI) (.*)$", section, re.MULTILINE)
-    names = [name for entry in entries for name in re.findall(r"[\w./-]+", entry)]
+    lists = [re.findall(r"[\w./-]+", entry) for entry in entries]
+    # What follows in a list lies beside the first.
+    names = [
+        str(Path(first).parent / name) for first, *others in lists for name in (Path(first).name, *others)
+    ]
     spelt = (re.escape(name).replace("ID", "a-[a-z2-7]{10}").replace("SECONDS", r"\d+") for name in names)
     return [re.compile(one) for one in spelt]
 

@@ -57,7 +57,7 @@ def scan_when_there(simulator: Simulator, desk: Desk, pattern: str) -> threading
         picture = wait_for(lambda: next(iter(desk.directory.parent.rglob(pattern)), None), seconds=60)
         assert picture is not None
         with Image.open(io.BytesIO(picture.read_bytes())) as image:
-            (found,) = zxingcpp.read_barcodes(image.convert("L"))
+            (found,) = zxingcpp.read_barcodes(image.convert("L"), formats=zxingcpp.BarcodeFormat.QRCode)
         simulator.scan(found.text, PHONE)
 
     person = threading.Thread(target=scan)

@@ -66,7 +66,7 @@ def _qr_text(given: dict[str, Any]) -> str:
     from PIL import Image
 
     with Image.open(image) as picture:
-        found = zxingcpp.read_barcodes(picture.convert("L"))
+        found = zxingcpp.read_barcodes(picture.convert("L"), formats=zxingcpp.BarcodeFormat.QRCode)
     if not found:
         raise SimulatorError(f"no QR in {image}", "malformed")
     return str(found[0].text)

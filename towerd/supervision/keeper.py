@@ -269,7 +269,8 @@ class Keeper:
             TowerError: `registry-unavailable`; nothing was changed.
         """
         async with self._turn():
-            if self.account.state is State.UNPAIRED and not self.carrier.is_running:
+            is_idle = not self.carrier.is_running and self._life.is_wiped
+            if self.account.state is State.UNPAIRED and is_idle:
                 # A pairing that was about to begin by itself does not.
                 self._timers.clear()
                 self._life.is_going_to_pair = False

@@ -50,6 +50,7 @@ class Lifecycle(Aftermaths):
         on_death: told when the worker ended by itself.
 
     Attributes:
+        is_wiped: False when the disk did not let go of a store that was to be forgotten.
         eviction: why the device that is logging in may not stay; None in ordinary life.
         is_going_to_pair: unpaired for a moment only; a pairing begins by itself.
         former_phone: the number that was linked before an operator allowed another one.
@@ -85,6 +86,7 @@ class Lifecycle(Aftermaths):
         self.groups = Groups(self.account, self.carrier, around)
         self.conclusions = Conclusions(self.account, around.ledger, lock=self.lock)
         self.eviction: Refusal | None = None
+        self.is_wiped = True
         self.unfinished: PairingAttempt | None = None
         self.former_phone: str | None = None
         self.quick_deaths = 0
@@ -449,8 +451,10 @@ class Lifecycle(Aftermaths):
             await asyncio.to_thread(self.carrier.store.renew)
         except OSError as error:
             log.error("%s: its store could not be wiped: %s", self.account.name, error)
-            return False
-        return True
+            self.is_wiped = False
+        else:
+            self.is_wiped = True
+        return self.is_wiped
 
     def rest(self) -> None:
         """Go to `stopped` when that is what the operator wants, or the device is elsewhere."""

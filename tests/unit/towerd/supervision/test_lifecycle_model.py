@@ -17,7 +17,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from sessions import messages
@@ -640,6 +640,8 @@ AccountLife.TestCase.settings = settings(
     stateful_step_count=40,
     deadline=None,
     derandomize=True,
+    # Commands end on threads, so no life is played twice alike: what fails is shown as it was, not smaller.
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
 TestAccountLife = AccountLife.TestCase
